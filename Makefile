@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+# The toolchain line of each go.mod decides which Go is used. The go command
+# gets that one from the module proxy if it is newer than the installed one.
+export GOTOOLCHAIN := auto
+
+# "make help" says what these do.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+PKG ?= ./...
+RACE ?=
+TEST_TIMEOUT ?= 20m
+TRUTH_DIR ?= e2e/testdata/truth
+BENCH ?= .
+DEMO_KEEP ?=
+export DEMO_KEEP
+
+tool := go tool -modfile=go.tool.mod
+# A tool that runs inside the nested module must be the one that was built for
+# the root module, whatever toolchain the nested go.mod asks for.
+nested_tool = cd e2e/controlplane && GOTOOLCHAIN=$$toolchain go tool -modfile=../../go.tool.mod
+controlplane := go -C e2e/controlplane run .
+
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@printf '\nVariables\n'
+	@printf '  %-14s %s\n' \
+		DEMO_KEEP=1 'demo: leave everything running, and print how to use it' \
+		PKG=./checks 'test, bench: the packages of the root module to run' \
+		RACE=1 'test: with the race detector (needs a C compiler)' \
+		BENCH=regexp 'bench: the benchmarks to run' \
+		TRUTH_DIR=dir 'truth: the recording to judge' \
+		VERSION=v1.2.3 'build: the version to report; otherwise git describes it'
+
+##@ Try it
+
+.PHONY: demo
+demo: build ## Start a real API server with Routegate in front of it, and show kubectl's answers.
+	@assets=$$($(controlplane)); KUBEBUILDER_ASSETS=$$assets go run ./e2e/demo
+
+.PHONY: demo-stop
+demo-stop: ## Stop what "make demo DEMO_KEEP=1" left running.
+	@go run ./e2e/demo -stop
+
+##@ Build
+
+.PHONY: build
+build: ## Build bin/routegate.
+	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/routegate ./cmd/routegate
+
+.PHONY: controlplane
+controlplane: ## Build etcd, kube-apiserver and kubectl, and print their folder.
+	@$(controlplane)
+
+.PHONY: generate
+generate: ## Write what is made from the code, such as docs/checks.
+	@go generate ./...
+
+.PHONY: clean
+clean: ## Remove bin, with everything that was built.
+	@rm -rf bin
+
+##@ Check
+
+.PHONY: test
+test: ## Vet, then run all tests, those against a real kube-apiserver included.
+	@go vet ./...
+	@go -C e2e/controlplane vet ./...
+	@go -C e2e/controlplane test -count=1 ./...
+	@mkdir -p bin
+	@assets=$$($(controlplane)); \
+	echo "test: control plane in $$assets"; \
+	failed=0; \
+	KUBEBUILDER_ASSETS=$$assets $(if $(RACE),CGO_ENABLED=1) $(tool) gotestsum --format=pkgname-and-test-fails --format-hide-empty-pkg --jsonfile=bin/test.json -- \
+		-count=1 -timeout=$(TEST_TIMEOUT) $(if $(RACE),-race) $(PKG) || failed=$$?; \
+	awk '/"Action":"run"/ {tests++} \
+		match($$0, /Ran [0-9]+ of [0-9]+ Specs/) {split(substr($$0, RSTART), words, " "); specs += words[2]} \
+		/"Action":"(pass|fail)"/ && !/"Test":/ {packages++} \
+		END {printf "test: ran %d tests and %d Ginkgo specs in %d packages; the log is bin/test.json\n", tests, specs, packages}' bin/test.json; \
+	exit $$failed
+
+.PHONY: truth
+truth: ## Judge the recorded scenarios, and compare with what really happened.
+	@go run ./e2e/truth -dir $(TRUTH_DIR)
+
+.PHONY: bench
+bench: ## Run the benchmarks.
+	@go test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+
+.PHONY: lint
+lint: ## Run the linters.
+	@$(tool) golangci-lint run
+	@toolchain=$$(go env GOVERSION); $(nested_tool) golangci-lint run
+
+.PHONY: fmt
+fmt: ## Format the Go code.
+	@$(tool) golangci-lint fmt
+
+.PHONY: tidy
+tidy: ## Tidy go.mod, e2e/controlplane/go.mod and go.tool.mod.
+	@go mod tidy
+	@go -C e2e/controlplane mod tidy
+	@$(call with_tool_module,mod tidy); cp "$$dir/go.mod" go.tool.mod; cp "$$dir/go.sum" go.tool.sum
+
+.PHONY: verify
+verify: ## Generate, check modules, format, linters and licence lines, and demand a clean tree.
+	@$(MAKE) --no-print-directory generate
+	@go mod tidy -diff
+	@go -C e2e/controlplane mod tidy -diff
+	@$(call with_tool_module,mod tidy -diff)
+	@$(tool) golangci-lint fmt --diff
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory verify-licence
+	@git diff --exit-code HEAD || { echo 'verify: commit or undo these changes' >&2; exit 1; }
+	@untracked=$$(git ls-files -o --exclude-standard); \
+	if [[ -n $$untracked ]]; then printf 'verify: commit or remove these files\n%s\n' "$$untracked" >&2; exit 1; fi
+	@echo 'verify: the tree is clean and complete'
+
+# Data and what cannot hold a comment are left out.
+.PHONY: verify-licence
+verify-licence:
+	@missing=$$(git ls-files -co --exclude-standard | while read -r file; do \
+		case $$file in LICENSE | *.sum | *.json | *.svg | *.png | testdata/* | */testdata/*) continue ;; esac; \
+		if [[ -f $$file ]] && ! head -n 5 "$$file" | grep -q 'SPDX-License-Identifier: Apache-2.0'; then echo "$$file"; fi; \
+	done); \
+	if [[ -n $$missing ]]; then printf 'verify: add "SPDX-License-Identifier: Apache-2.0" to the first lines of\n%s\n' "$$missing" >&2; exit 1; fi
+
+# The tools' module lies in the root folder only by name. Run there, "go mod
+# tidy -modfile" would add everything that Routegate itself imports.
+define with_tool_module
+dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; cp go.tool.mod "$$dir/go.mod"; cp go.tool.sum "$$dir/go.sum"; go -C "$$dir" $(1)
+endef

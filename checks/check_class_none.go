@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checks
+
+import (
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/routegate/routegate/routing"
+)
+
+var classNone = Check{
+	Name:  "class-none",
+	Title: "Ingress names no class and no default class applied",
+	Text: `An Ingress without spec.ingressClassName gets the cluster's default IngressClass at the moment it is
+created, if there is one; never later, and never on an update. ingress-nginx does not serve an Ingress without a class
+unless it was started with --watch-ingress-without-class, so requests get 404.
+
+Set spec.ingressClassName. The check keeps silent where a controller that serves such Ingresses by default has an
+IngressClass in the cluster, and where the cluster has no IngressClass at all.`,
+	Since:   "0.1",
+	Default: Warn,
+	Reads:   []routing.Kind{routing.IngressClasses},
+	Run:     runClassNone,
+}
+
+func runClassNone(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
+	if snap.ClassOf(ing).State != routing.ClassNone || len(snap.Classes) == 0 || snap.ServesClassless() {
+		return nil
+	}
+	var names, defaults []string
+	for name, class := range snap.Classes {
+		names = append(names, name)
+		if class.Default {
+			defaults = append(defaults, name)
+		}
+	}
+	f := Finding{
+		Field:    field.NewPath("spec", "ingressClassName"),
+		Fact:     "the Ingress names no class, and there is no default IngressClass",
+		Accepted: oneOf(sortedQuoted(names)),
+		Outcome:  "no controller serves the Ingress and requests get 404",
+		Subject:  Subject{Object: "IngressClass/"},
+		RestsOn:  []routing.Ref{{Kind: routing.IngressClasses}},
+	}
+	if len(defaults) > 0 {
+		f.Fact = "the Ingress names no class, and the default IngressClass is filled in only when an Ingress is created"
+		f.Accepted = oneOf(sortedQuoted(defaults))
+	}
+	return []Finding{f}
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checks
+
+import (
+	"fmt"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/routegate/routegate/routing"
+)
+
+var duplicatePathInOneIngress = Check{
+	Name:  "duplicate-path-in-one-ingress",
+	Title: "the same host, path and path type stand twice in one Ingress",
+	Text: `The API accepts the same path twice. ingress-nginx keeps the first and ignores the second, so that its
+backend never gets a request; other controllers keep the first or the last. ImplementationSpecific and Prefix count as the
+same type for ingress-nginx.
+
+Remove one of the two. To share requests between two Services use a canary Ingress.`,
+	Since:   "0.1",
+	Default: Warn,
+	Strict:  Deny,
+	Reads:   []routing.Kind{routing.IngressClasses},
+	Run:     runDuplicatePathInOneIngress,
+}
+
+func runDuplicatePathInOneIngress(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
+	class := snap.ClassOf(ing)
+	nginx := class.Controller.Name == routing.Nginx
+	if class.State == routing.ClassUnread || (nginx && routing.IsCanary(ing)) {
+		return nil
+	}
+	type place struct{ host, path string }
+	first := map[Subject]backend{}
+	firstType := map[place]networkingv1.PathType{}
+	var findings []Finding
+	for _, b := range backends(ing) {
+		if b.path == nil || b.Service == nil {
+			continue
+		}
+		key := b.subject
+		if !nginx && b.path.PathType != nil {
+			key.Type = *b.path.PathType
+		}
+		at := place{key.Host, key.Path}
+		if _, ok := firstType[at]; !ok {
+			firstType[at] = key.Type
+		}
+		earlier, again := first[key]
+		if !again {
+			first[key] = b
+			continue
+		}
+		// A repetition whose first path of that spelling has the other type, and an
+		// Exact "/", are not ignored by ingress-nginx: it writes both, which nginx
+		// refuses (semantics rows L02, L03).
+		if nginx && (firstType[at] != key.Type || (key.Path == "/" && key.Type == networkingv1.PathTypeExact)) {
+			continue
+		}
+		if *earlier.Service == *b.Service {
+			continue
+		}
+		findings = append(findings, Finding{
+			Field: b.pathField,
+			Fact: fmt.Sprintf("host %s and path %s of type %s already go to Service %s at %s",
+				quote(b.subject.Host), quote(b.subject.Path), key.Type, quote(earlier.Service.Name), earlier.pathField),
+			Accepted:  "must be listed once",
+			Outcome:   fmt.Sprintf("Service %s gets no requests from this path", quote(b.Service.Name)),
+			Subject:   b.about("Service/" + b.Service.Name + ":" + routing.BackendPort(b.Service.Port)),
+			Tentative: !nginx,
+		})
+	}
+	return findings
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checks
+
+import (
+	"fmt"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/routegate/routegate/routing"
+)
+
+var noReadyEndpoints = Check{
+	Name:  "no-ready-endpoints",
+	Title: "backend Service has endpoints, but none is ready",
+	Text: `The Service has endpoints, and none of them is ready: Pods are starting, failing their readiness probe, or
+terminating. ingress-nginx sends requests to ready endpoints only, also where terminating ones still serve, and answers
+503 until there is one.
+
+Look at the Pods' readiness: kubectl get pods, then kubectl describe pod.`,
+	Since:       "0.1",
+	Default:     Warn,
+	Reads:       []routing.Kind{routing.IngressClasses, routing.Services, routing.EndpointSlices},
+	Controllers: []string{routing.Nginx},
+	Run:         runNoReadyEndpoints,
+}
+
+func runNoReadyEndpoints(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
+	return withoutEndpoints(ing, snap, func(e routing.Endpoints, name string) string {
+		if e.Ready > 0 || e.NotReady == 0 {
+			return ""
+		}
+		count := fmt.Sprintf("none of %d endpoints is", e.NotReady)
+		if e.NotReady == 1 {
+			count = "its only endpoint is not"
+		}
+		return fmt.Sprintf("Service %s has no ready endpoints: %s ready", quote(name), count)
+	})
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checks
+
+import (
+	"fmt"
+	"strconv"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/routegate/routegate/routing"
+)
+
+var portMissing = Check{
+	Name:  "port-missing",
+	Title: "backend names a port the Service does not have",
+	Text: `ingress-nginx takes the first port of the Service whose number, targetPort or name is spelled as in the
+Ingress. Where none is, the backend has no endpoints and every request of that path gets 503. A Service port without a
+name never matches a name, and a number never matches a name.
+
+Name one of the Service's ports, or add the port to the Service.`,
+	Since:       "0.1",
+	Default:     Deny,
+	Reads:       []routing.Kind{routing.IngressClasses, routing.Services, routing.EndpointSlices},
+	Controllers: []string{routing.Nginx},
+	Run:         runPortMissing,
+}
+
+func runPortMissing(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
+	var findings []Finding
+	for _, b := range asked(ing, snap.ClassOf(ing)) {
+		name := b.Service.Name
+		svc, known := snap.Service(ing.Namespace, name)
+		// An absent Service is service-missing's to report, one without any port
+		// headless-without-ports', and an ExternalName needs no declared port.
+		if known != routing.Present || svc.External() || len(svc.Ports) == 0 || svc.MatchPort(b.Service.Port) != nil {
+			continue
+		}
+		if rescue(ing, snap) != routing.Absent {
+			return nil
+		}
+		port := routing.BackendPort(b.Service.Port)
+		f := Finding{
+			Field:     b.field.Child("service", "port"),
+			Fact:      fmt.Sprintf("Service %s has no port %s", quote(name), portText(b.Service.Port)),
+			Accepted:  acceptedPorts(svc, b.Service.Port),
+			Outcome:   "requests get 503",
+			Subject:   b.about("Service/" + name + ":" + port),
+			RestsOn:   append([]routing.Ref{serviceRef(ing, name)}, rescueRefs(ing)...),
+			Tentative: b.onlyIfOldest(ing),
+		}
+		if routing.ServiceUpstream(ing) && !svc.Headless() && b.Service.Port.Name == "" {
+			f.Outcome = "requests get 502 or 504"
+		}
+		findings = append(findings, f)
+	}
+	return findings
+}
+
+func portText(p networkingv1.ServiceBackendPort) string {
+	if p.Name != "" {
+		return quote(p.Name)
+	}
+	return strconv.Itoa(int(p.Number))
+}
+
+// acceptedPorts suggests the port that was probably meant, else lists the
+// Service's ports: their names where a name was given and there are any, else
+// their numbers.
+func acceptedPorts(svc *routing.Service, given networkingv1.ServiceBackendPort) string {
+	var numbers, names []string
+	// spelling maps what a user may have misspelt to what to write instead.
+	spelling := map[string]string{}
+	for _, p := range svc.Ports {
+		number := strconv.Itoa(int(p.Port))
+		numbers = append(numbers, number)
+		write := number
+		if p.Name != "" {
+			names = append(names, quote(p.Name))
+			if given.Name != "" {
+				write = quote(p.Name)
+			}
+			spelling[p.Name] = quote(p.Name)
+		}
+		if target := p.TargetPort.String(); target != "0" && target != "" && target != number {
+			if _, taken := spelling[target]; !taken {
+				spelling[target] = fmt.Sprintf("%s, whose targetPort is %s", write, target)
+			}
+		}
+		spelling[number] = number
+	}
+	candidates := make([]string, 0, len(spelling))
+	for s := range spelling {
+		candidates = append(candidates, s)
+	}
+	list := numbers
+	if given.Name != "" && len(names) > 0 {
+		list = names
+	}
+	if near := nearest(routing.BackendPort(given), candidates); near != "" {
+		return oneOf(list) + "; did you mean " + spelling[near] + "?"
+	}
+	return oneOf(list)
+}

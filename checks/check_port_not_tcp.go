@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checks
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/routegate/routegate/routing"
+)
+
+var portNotTCP = Check{
+	Name:  "port-not-tcp",
+	Title: "backend names a Service port that is not TCP",
+	Text: `HTTP needs TCP. ingress-nginx takes the first port of the Service that fits and then looks for TCP
+endpoints of that very port: a port of protocol UDP or SCTP has none, and every request gets 503. A UDP and a TCP port of
+the same number work only if the first of them has a numeric targetPort.
+
+Name a TCP port, or declare one.`,
+	Since:       "0.1",
+	Default:     Deny,
+	Reads:       []routing.Kind{routing.IngressClasses, routing.Services, routing.EndpointSlices},
+	Controllers: []string{routing.Nginx},
+	Run:         runPortNotTCP,
+}
+
+func runPortNotTCP(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
+	var findings []Finding
+	for _, b := range asked(ing, snap.ClassOf(ing)) {
+		name := b.Service.Name
+		svc, known := snap.Service(ing.Namespace, name)
+		if known != routing.Present || svc.External() || usesClusterIP(ing, svc) {
+			continue
+		}
+		port := svc.MatchPort(b.Service.Port)
+		if port == nil || isTCP(port) || servesTCP(svc, port) {
+			continue
+		}
+		slices, known := snap.SlicesOf(ing.Namespace, name)
+		if known == routing.Unread || routing.Resolve(svc, port, slices).Usable > 0 {
+			continue
+		}
+		if rescue(ing, snap) != routing.Absent {
+			return nil
+		}
+		refs := []routing.Ref{serviceRef(ing, name)}
+		findings = append(findings, Finding{
+			Field: b.field.Child("service", "port"),
+			Fact: fmt.Sprintf("port %s of Service %s has protocol %s",
+				portText(b.Service.Port), quote(name), port.Protocol),
+			Accepted: acceptedTCP(svc),
+			Outcome:  "requests get 503",
+			Subject:  b.about("Service/" + name + ":" + routing.BackendPort(b.Service.Port)),
+			RestsOn:  append(refs, rescueRefs(ing)...),
+			// Slices written by hand may hold what the Service does not declare.
+			Tentative: b.onlyIfOldest(ing) || !svc.Selecting,
+		})
+	}
+	return findings
+}
+
+func isTCP(p *corev1.ServicePort) bool {
+	return p.Protocol == corev1.ProtocolTCP || p.Protocol == ""
+}
+
+// servesTCP reports whether TCP endpoints of another port of the Service stand
+// in for this one: its own slices hold a TCP port, and the targetPort of this
+// one is a number.
+func servesTCP(svc *routing.Service, port *corev1.ServicePort) bool {
+	if port.TargetPort.Type != intstr.Int {
+		return false
+	}
+	for i := range svc.Ports {
+		if isTCP(&svc.Ports[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+func acceptedTCP(svc *routing.Service) string {
+	var tcp []string
+	for i := range svc.Ports {
+		if isTCP(&svc.Ports[i]) {
+			tcp = append(tcp, fmt.Sprint(svc.Ports[i].Port))
+		}
+	}
+	if len(tcp) == 0 {
+		return "must be a TCP port"
+	}
+	return oneOf(tcp)
+}
+
+// usesClusterIP reports whether ingress-nginx sends requests to the Service's
+// cluster IP, so that it looks at neither protocol nor endpoints.
+func usesClusterIP(ing *networkingv1.Ingress, svc *routing.Service) bool {
+	return routing.ServiceUpstream(ing) && !svc.Headless() && !svc.External()
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checks
+
+import (
+	"fmt"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/routegate/routegate/routing"
+)
+
+var resourceBackend = Check{
+	Name:  "resource-backend",
+	Title: "backend is a resource, which ingress-nginx does not route to",
+	Text: `The Ingress API lets a backend be a resource of some other kind, for controllers that know that kind.
+ingress-nginx knows none: it skips the path, so that requests fall to a shorter path of the host or get 404, and it ignores
+such a spec.defaultBackend.
+
+Use a Service as the backend, or a class whose controller supports the resource.`,
+	Since:       "0.1",
+	Default:     Deny,
+	Reads:       []routing.Kind{routing.IngressClasses},
+	Controllers: []string{routing.Nginx},
+	Run:         runResourceBackend,
+}
+
+func runResourceBackend(ing *networkingv1.Ingress, _ *routing.Snapshot) []Finding {
+	var findings []Finding
+	for _, b := range backends(ing) {
+		if b.Resource == nil {
+			continue
+		}
+		outcome := "the path is skipped and requests get 404 or a shorter path's backend"
+		if b.path == nil {
+			outcome = "it is ignored and requests get 404"
+		}
+		findings = append(findings, Finding{
+			Field:    b.field.Child("resource"),
+			Fact:     fmt.Sprintf("ingress-nginx does not route to a resource (%s %s)", quote(b.Resource.Kind), quote(b.Resource.Name)),
+			Accepted: "must be a service",
+			Outcome:  outcome,
+			Subject:  b.about(b.Resource.Kind + "/" + b.Resource.Name),
+		})
+	}
+	return findings
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checks
+
+import (
+	"fmt"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/routegate/routegate/routing"
+)
+
+var serviceMissing = Check{
+	Name:  "service-missing",
+	Title: "backend names a Service that does not exist",
+	Text: `A backend names a Service of the Ingress's own namespace; a Service of another namespace cannot be
+named. Where it does not exist the controller has nobody to send requests to. ingress-nginx answers 503 on exactly that
+path, and neither a shorter path nor spec.defaultBackend steps in. Other controllers answer 404 or 503.
+
+Create the Service before the Ingress, or correct the name.`,
+	Since:   "0.1",
+	Default: Deny,
+	Reads:   []routing.Kind{routing.IngressClasses, routing.Services, routing.EndpointSlices},
+	Run:     runServiceMissing,
+}
+
+func runServiceMissing(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
+	class := snap.ClassOf(ing)
+	nginx := class.Controller.Name == routing.Nginx
+	if class.State == routing.ClassUnread || !class.Controller.NeedsService {
+		return nil
+	}
+	var findings []Finding
+	for _, b := range asked(ing, class) {
+		name := b.Service.Name
+		if b.Service.Port.Name == useAnnotation {
+			continue
+		}
+		if _, known := snap.Service(ing.Namespace, name); known != routing.Absent {
+			continue
+		}
+		if nginx && rescue(ing, snap) != routing.Absent {
+			return nil
+		}
+		f := Finding{
+			Field: b.field.Child("service", "name"),
+			Fact:  fmt.Sprintf("Service %s does not exist in namespace %s", quote(name), quote(ing.Namespace)),
+			Accepted: didYouMean(name,
+				snap.Names[routing.Ref{Kind: routing.Services, Namespace: ing.Namespace}]),
+			Outcome:   "requests get 503",
+			Subject:   b.about("Service/" + name),
+			RestsOn:   []routing.Ref{serviceRef(ing, name)},
+			Tentative: !nginx || b.onlyIfOldest(ing),
+		}
+		if nginx {
+			f.RestsOn = append(f.RestsOn, rescueRefs(ing)...)
+		} else {
+			f.Outcome = "requests get 404 or 503"
+		}
+		findings = append(findings, f)
+	}
+	return findings
+}
+
+// useAnnotation is the port name with which the AWS Load Balancer Controller
+// marks a backend that is an action in an annotation and no Service at all.
+const useAnnotation = "use-annotation"

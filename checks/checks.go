@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checks
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/routegate/routegate/routing"
+)
+
+// Mode is what happens to an Ingress with a finding.
+type Mode string
+
+// The modes, from gravest to none. The zero value means that nothing was said.
+const (
+	Deny Mode = "deny"
+	Warn Mode = "warn"
+	Off  Mode = "off"
+)
+
+// Check is one reason why an Ingress does not route.
+type Check struct {
+	// Name identifies the check in messages, policy, metrics and documentation.
+	// It is kebab-case and API: never reused for another meaning.
+	Name string
+	// Title says the fault in at most 72 characters, lower case, without a full
+	// stop.
+	Title string
+	// Text says why traffic is lost, what the client sees, and how to fix it.
+	Text string
+	// Since is the first release with the check.
+	Since string
+	// Default is the mode under the preset standard.
+	Default Mode
+	// Strict is the mode under the preset strict, where it differs from Default.
+	Strict Mode
+	// Reads lists every kind that Run looks up in the Snapshot. It decides what
+	// is loaded and which rights are needed.
+	Reads []routing.Kind
+	// Controllers names the controllers whose behaviour the check describes. The
+	// check is run for Ingresses of these only; empty means for every Ingress.
+	Controllers []string
+	// Poison marks a fault with which one Ingress stops or crashes the whole
+	// controller. Nothing is exempt from such a check.
+	Poison bool
+	// Run returns what is wrong, in the order of the Ingress's fields. It must
+	// not modify its arguments, and must return the same for the same.
+	Run func(*networkingv1.Ingress, *routing.Snapshot) []Finding
+}
+
+// All returns every check, sorted by name.
+func All() []Check {
+	return []Check{
+		classAnnotationUnknown,
+		classNone,
+		classObjectMissing,
+		duplicatePathInOneIngress,
+		noEndpointsAtAll,
+		noReadyEndpoints,
+		portMissing,
+		portNotTCP,
+		resourceBackend,
+		serviceMissing,
+		tlsSANMismatch,
+		tlsSecretMissing,
+		tlsSecretUnusable,
+	}
+}
+
+// Run judges the Ingress with each of the checks. The findings are sorted by
+// field, then check, so that the same cluster always gives the same answer.
+//
+// A check that panics, or that needs something the Snapshot was not able to
+// read, yields one Undecided finding; the others are not affected. An Ingress
+// that cert-manager made to solve a challenge is judged by Poison checks only.
+func Run(list []Check, ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
+	var findings []Finding
+	solver := routing.IsSolver(ing)
+	for i := range list {
+		if c := &list[i]; c.Poison || !solver {
+			findings = append(findings, c.run(ing, snap)...)
+		}
+	}
+	slices.SortStableFunc(findings, compareFindings)
+	return findings
+}
+
+func (c *Check) run(ing *networkingv1.Ingress, snap *routing.Snapshot) (findings []Finding) {
+	var missed []string
+	defer func() {
+		if p := recover(); p != nil {
+			findings = []Finding{undecided(c, fmt.Sprintf("the check failed: %v", p))}
+		}
+	}()
+	seen := snap.Observe(func(r routing.Ref) {
+		missed = append(missed, unreadReason(snap, r))
+	})
+
+	applies := len(c.Controllers) == 0
+	if !applies {
+		class := seen.ClassOf(ing)
+		applies = class.State != routing.ClassUnread && slices.Contains(c.Controllers, class.Controller.Name)
+	}
+	if applies {
+		findings = c.Run(ing, seen)
+	}
+	for i := range findings {
+		findings[i].Check = c.Name
+	}
+	if len(missed) > 0 {
+		slices.Sort(missed)
+		findings = append(findings, undecided(c, strings.Join(slices.Compact(missed), "; ")))
+	}
+	return findings
+}
+
+func unreadReason(snap *routing.Snapshot, r routing.Ref) string {
+	reason := snap.CoverageOf(r).Reason
+	if reason == "" {
+		reason = "not read"
+	}
+	what := string(r.Kind)
+	if r.Name != "" {
+		what += " " + quote(r.Name)
+	}
+	return fmt.Sprintf("%s: %s", what, reason)
+}
+
+var kebab = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+
+// Validate reports everything that is wrong with a list of checks: a missing
+// part, a bad name, two of one name, an order other than by name.
+func Validate(list []Check) error {
+	var errs []error
+	for i, c := range list {
+		fault := func(format string, args ...any) {
+			errs = append(errs, fmt.Errorf("check %q: %s", c.Name, fmt.Sprintf(format, args...)))
+		}
+		switch {
+		case !kebab.MatchString(c.Name):
+			fault("Name must be kebab-case")
+		case i > 0 && list[i-1].Name >= c.Name:
+			fault("must come before %q: checks are sorted by name and listed once", list[i-1].Name)
+		}
+		if c.Title == "" || len(c.Title) > 72 || strings.HasSuffix(c.Title, ".") {
+			fault("Title must have 1 to 72 characters and no full stop")
+		}
+		if strings.TrimSpace(c.Text) == "" {
+			fault("Text must not be empty")
+		}
+		if c.Since == "" {
+			fault("Since must not be empty")
+		}
+		if !slices.Contains([]Mode{Deny, Warn, Off}, c.Default) {
+			fault("Default must be one of deny, warn, off")
+		}
+		if !slices.Contains([]Mode{"", Deny, Warn, Off}, c.Strict) {
+			fault("Strict must be empty or one of deny, warn, off")
+		}
+		for _, kind := range c.Reads {
+			if !slices.Contains(routing.Kinds(), kind) {
+				fault("Reads names the unknown kind %q", kind)
+			}
+		}
+		for _, name := range c.Controllers {
+			if !slices.Contains(routing.Controllers(), name) {
+				fault("Controllers names the unknown controller %q", name)
+			}
+		}
+		if c.Run == nil {
+			fault("Run must not be nil")
+		}
+	}
+	return errors.Join(errs...)
+}

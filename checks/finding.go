@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checks
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/routegate/routegate/routing"
+)
+
+// Finding is one fault of one Ingress. The zero value of a field means that
+// there is nothing to say.
+type Finding struct {
+	// Check is the name of the check. Run sets it.
+	Check string
+	// Field is the field at fault.
+	Field *field.Path
+	// Fact is what is wrong, as a clause. Values from users are quoted and
+	// bounded in it.
+	Fact string
+	// Accepted is what would be accepted, or what was probably meant.
+	Accepted string
+	// Outcome is what a request would get: "requests get 503".
+	Outcome string
+	// Subject tells this fault from others of the same check, for comparing an
+	// Ingress with its former version. It holds no index into a list.
+	Subject Subject
+	// RestsOn are the objects, other than the Ingress, whose presence, absence
+	// or contents make the finding true. Before such a finding denies, each is
+	// to be read again from the API server.
+	RestsOn []routing.Ref
+	// Tentative marks a finding that may heal by itself or that the check cannot
+	// be certain of. It is never a reason to deny.
+	Tentative bool
+	// Undecided marks the absence of a verdict: the check could not judge. Fact
+	// says why; Field and Outcome are empty.
+	Undecided bool
+}
+
+// Subject is what a finding is about.
+type Subject struct {
+	Host string
+	Path string
+	Type networkingv1.PathType
+	// Object is the object and port, or the value of the annotation, concerned.
+	Object string
+}
+
+// Fingerprint identifies a finding across versions of an Ingress. It is
+// comparable.
+type Fingerprint struct {
+	Check string
+	Subject
+}
+
+// Fingerprint returns what identifies the finding.
+func (f Finding) Fingerprint() Fingerprint {
+	return Fingerprint{Check: f.Check, Subject: f.Subject}
+}
+
+// String returns the finding as one line, as users see it: field, fact, what
+// would be accepted, check, outcome.
+func (f Finding) String() string {
+	var b strings.Builder
+	if f.Field != nil {
+		b.WriteString(f.Field.String())
+		b.WriteString(": ")
+	}
+	b.WriteString(f.Fact)
+	if f.Accepted != "" {
+		b.WriteString("; ")
+		b.WriteString(f.Accepted)
+	}
+	fmt.Fprintf(&b, " (%s)", f.Check)
+	if f.Outcome != "" {
+		b.WriteString(": ")
+		b.WriteString(f.Outcome)
+	}
+	return b.String()
+}
+
+// undecided is the finding of a check that could not judge.
+func undecided(c *Check, reason string) Finding {
+	return Finding{Check: c.Name, Fact: reason, Undecided: true}
+}
+
+func compareFindings(a, b Finding) int {
+	return cmp.Or(
+		compareFields(a.Field, b.Field),
+		cmp.Compare(a.Check, b.Check),
+		cmp.Compare(a.Fact, b.Fact),
+	)
+}
+
+// compareFields orders field paths so that paths[2] comes before paths[10].
+func compareFields(a, b *field.Path) int {
+	as, bs := fieldText(a), fieldText(b)
+	for {
+		i, j := strings.IndexByte(as, '['), strings.IndexByte(bs, '[')
+		if i < 0 || j < 0 || as[:i] != bs[:j] {
+			return cmp.Compare(as, bs)
+		}
+		an, arest := leadingNumber(as[i+1:])
+		bn, brest := leadingNumber(bs[j+1:])
+		if an != bn {
+			return cmp.Compare(an, bn)
+		}
+		as, bs = arest, brest
+	}
+}
+
+func fieldText(p *field.Path) string {
+	if p == nil {
+		return ""
+	}
+	return p.String()
+}
+
+func leadingNumber(s string) (int, string) {
+	end := 0
+	for end < len(s) && '0' <= s[end] && s[end] <= '9' {
+		end++
+	}
+	n, err := strconv.Atoi(s[:end])
+	if err != nil {
+		return -1, s
+	}
+	return n, s[end:]
+}
+
+// maxQuoted bounds a value from a user within a message, in runes.
+const maxQuoted = 64
+
+// quote writes a value from a user: in quotes, bounded, on one line, without
+// control characters.
+func quote(value string) string {
+	if runes := []rune(value); len(runes) > maxQuoted {
+		value = string(runes[:maxQuoted-1]) + "…"
+	}
+	return strconv.Quote(value)
+}
+
+// maxListed bounds the values that a message lists.
+const maxListed = 5
+
+// oneOf writes what would be accepted: "must be one of a, b".
+func oneOf(values []string) string {
+	switch n := len(values); {
+	case n == 0:
+		return ""
+	case n == 1:
+		return "must be " + values[0]
+	case n > maxListed:
+		return fmt.Sprintf("must be one of %s and %d more", strings.Join(values[:maxListed], ", "), n-maxListed)
+	}
+	return "must be one of " + strings.Join(values, ", ")
+}
+
+// nearest returns the candidate that the value is probably a misspelling of, or
+// nothing. The closest wins, among equals the first in alphabetical order.
+func nearest(value string, candidates []string) string {
+	best, bestDistance := "", max(1, len(value)/3)+1
+	for _, candidate := range slices.Sorted(slices.Values(candidates)) {
+		if len(candidate)-len(value) >= bestDistance || len(value)-len(candidate) >= bestDistance {
+			continue
+		}
+		if d := levenshtein.ComputeDistance(value, candidate); d < bestDistance {
+			best, bestDistance = candidate, d
+		}
+	}
+	return best
+}
+
+// didYouMean writes the suggestion of a near name, or nothing.
+func didYouMean(value string, candidates []string) string {
+	if name := nearest(value, candidates); name != "" {
+		return "did you mean " + quote(name) + "?"
+	}
+	return ""
+}

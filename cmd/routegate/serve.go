@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/routegate/routegate/certs"
+	"github.com/routegate/routegate/checks"
+	"github.com/routegate/routegate/internal/cluster"
+	"github.com/routegate/routegate/internal/policy"
+	"github.com/routegate/routegate/routing"
+	"github.com/routegate/routegate/webhook"
+)
+
+// validatePath is where the API server sends Ingresses.
+const validatePath = "/validate-ingress"
+
+// serveOptions are the flags of serve.
+type serveOptions struct {
+	kubeconfig string
+
+	bindAddress    string
+	port           int
+	certDir        string
+	selfSigned     bool
+	hosts          []string
+	caBundleFile   string
+	healthAddress  string
+	metricsAddress string
+	drainTime      time.Duration
+
+	preset           string
+	onUndecided      string
+	gracePeriod      time.Duration
+	nginxControllers []string
+	liveReads        int
+
+	verbosity int
+	logFormat string
+}
+
+func serveCommand() *cobra.Command {
+	o := &serveOptions{}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Answer the API server's questions about Ingresses",
+		Long: `Serve the validating admission webhook at ` + validatePath + ` over HTTPS, and /healthz, /readyz
+and /metrics over HTTP.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.validate(); err != nil {
+				return err
+			}
+			return serve(cmd.Context(), o)
+		},
+	}
+	o.addFlags(cmd.Flags())
+	return cmd
+}
+
+func (o *serveOptions) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file; without it, the cluster that this process runs in")
+	f.StringVar(&o.bindAddress, "bind-address", "", "address to serve the webhook on; all when empty")
+	f.IntVar(&o.port, "port", 9443, "port to serve the webhook on")
+	f.StringVar(&o.certDir, "cert-dir", "", "directory with tls.crt and tls.key; they are read again when they change")
+	f.BoolVar(&o.selfSigned, "self-signed", false, "make a certificate authority and a certificate in memory instead of --cert-dir")
+	f.StringSliceVar(&o.hosts, "self-signed-hosts", []string{"localhost", "127.0.0.1"}, "DNS names and IP addresses of the self-signed certificate")
+	f.StringVar(&o.caBundleFile, "ca-bundle-file", "", "file to write the CA bundle of the self-signed certificate to, for the webhook configuration")
+	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
+	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; none when empty")
+	f.DurationVar(&o.drainTime, "drain-time", 10*time.Second, "how long to go on serving after /readyz has begun to fail, when told to stop")
+	f.StringVar(&o.preset, "preset", string(policy.Standard), "modes of the checks: observe, standard or strict")
+	f.StringVar(&o.onUndecided, "on-undecided", string(policy.Allow), "what to do without a verdict: allow (with a warning) or fail (so that failurePolicy applies)")
+	f.DurationVar(&o.gracePeriod, "grace-period", 0, "age up to which a namespace is new, where what is missing only warns")
+	f.StringSliceVar(&o.nginxControllers, "ingress-nginx-controllers", []string{"k8s.io/ingress-nginx"}, "values of an IngressClass's spec.controller that mean ingress-nginx")
+	f.IntVar(&o.liveReads, "live-reads", 32, "how many objects to read from the API server at a time when confirming denials")
+	f.IntVarP(&o.verbosity, "verbosity", "v", 0, "log verbosity: 0, or 1 for a line per request")
+	f.StringVar(&o.logFormat, "log-format", "json", "log format: json or text")
+}
+
+func (o *serveOptions) validate() error {
+	var errs []error
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	switch {
+	case o.selfSigned && o.certDir != "":
+		fault("--self-signed and --cert-dir exclude each other")
+	case !o.selfSigned && o.certDir == "":
+		fault("one of --cert-dir and --self-signed must be given")
+	case !o.selfSigned && o.caBundleFile != "":
+		fault("--ca-bundle-file needs --self-signed")
+	}
+	if o.port < 1 || o.port > 65535 {
+		fault("--port %d: must be 1 to 65535", o.port)
+	}
+	if o.liveReads < 1 {
+		fault("--live-reads %d: must be at least 1", o.liveReads)
+	}
+	if o.drainTime < 0 {
+		fault("--drain-time %s: must not be negative", o.drainTime)
+	}
+	if o.logFormat != "json" && o.logFormat != "text" {
+		fault("--log-format %q: must be json or text", o.logFormat)
+	}
+	if err := o.policy().Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (o *serveOptions) policy() policy.Policy {
+	return policy.Policy{
+		Preset:      policy.Preset(o.preset),
+		OnUndecided: policy.OnUndecided(o.onUndecided),
+		GracePeriod: o.gracePeriod,
+	}
+}
+
+func (o *serveOptions) logger() logr.Logger {
+	options := &slog.HandlerOptions{Level: slog.Level(-o.verbosity)}
+	var handler slog.Handler = slog.NewJSONHandler(os.Stderr, options)
+	if o.logFormat == "text" {
+		handler = slog.NewTextHandler(os.Stderr, options)
+	}
+	return logr.FromSlogHandler(handler)
+}
+
+// serve runs until ctx is done and everything has been drained, or until a part
+// fails.
+func serve(ctx context.Context, o *serveOptions) error {
+	log := o.logger()
+	klog.SetLogger(log.WithName("client-go").V(1))
+	ctrl.SetLogger(log.WithName("controller-runtime").V(1))
+	log.Info("starting", "version", versionText(), "preset", o.preset, "onUndecided", o.onUndecided)
+
+	client, err := newClient(o.kubeconfig)
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	cl, err := cluster.New(cluster.Config{
+		Client:    client,
+		Settings:  routing.Settings{NginxControllers: o.nginxControllers},
+		LiveReads: o.liveReads,
+		Log:       log.WithName("cluster"),
+		Metrics:   registry,
+	})
+	if err != nil {
+		return err
+	}
+	metrics, err := webhook.NewMetrics(registry)
+	if err != nil {
+		return err
+	}
+	handler := &webhook.Handler{
+		Cluster: cl,
+		Checks:  checks.All(),
+		Policy:  o.policy(),
+		Metrics: metrics,
+		Log:     log.WithName("webhook"),
+	}
+	if err := handler.Validate(); err != nil {
+		return err
+	}
+	getCertificate, watchCertificate, err := o.certificate()
+	if err != nil {
+		return err
+	}
+	server := ctrlwebhook.NewServer(ctrlwebhook.Options{
+		Host: o.bindAddress,
+		Port: o.port,
+		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
+			c.MinVersion = tls.VersionTLS12
+			c.GetCertificate = getCertificate
+		}},
+	})
+	server.Register(validatePath, handler)
+
+	// Three lives: ctx ends first, with the signal; serving ends after the drain
+	// time; what serving needs ends last.
+	var stopping atomic.Bool
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	group, running := errgroup.WithContext(context.WithoutCancel(ctx))
+	running, stopAll := context.WithCancel(running)
+	defer stopAll()
+
+	group.Go(func() error { cl.Start(running); return nil })
+	group.Go(func() error { return watchCertificate(running) })
+	group.Go(func() error { return serveHTTP(running, o.healthAddress, healthMux(cl, server, &stopping)) })
+	if o.metricsAddress != "" {
+		group.Go(func() error { return serveHTTP(running, o.metricsAddress, metricsMux(registry)) })
+	}
+	group.Go(func() error {
+		defer stopAll()
+		if err := server.Start(serving); err != nil {
+			return fmt.Errorf("webhook server: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		defer stopServing()
+		select {
+		case <-running.Done():
+			return nil
+		case <-ctx.Done():
+		}
+		log.Info("told to stop; draining", "drainTime", o.drainTime.String())
+		stopping.Store(true)
+		select {
+		case <-time.After(o.drainTime):
+		case <-running.Done():
+		}
+		return nil
+	})
+	err = group.Wait()
+	log.Info("stopped")
+	return err
+}
+
+func newClient(kubeconfig string) (kubernetes.Interface, error) {
+	var config *rest.Config
+	var err error
+	if kubeconfig == "" {
+		config, err = rest.InClusterConfig()
+	} else {
+		config, err = clientcmd.BuildConfigFromFlags("", kubeconfig)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cluster access: %w", err)
+	}
+	config.UserAgent = "routegate/" + versionText()
+	config.ContentType = "application/vnd.kubernetes.protobuf"
+	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	// The client's own rate limit would delay confirmations; --live-reads bounds
+	// them instead.
+	config.QPS = -1
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("cluster access: %w", err)
+	}
+	return client, nil
+}
+
+// certificate returns where the serving certificate comes from, and what keeps
+// it up to date.
+func (o *serveOptions) certificate() (func(*tls.ClientHelloInfo) (*tls.Certificate, error), func(context.Context) error, error) {
+	if !o.selfSigned {
+		return certs.Watch(o.certDir)
+	}
+	pair, bundle, err := certs.SelfSigned(o.hosts)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.caBundleFile != "" {
+		if err := os.WriteFile(o.caBundleFile, bundle, 0o644); err != nil {
+			return nil, nil, fmt.Errorf("CA bundle: %w", err)
+		}
+	}
+	get := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair, nil }
+	return get, func(context.Context) error { return nil }, nil
+}
+
+func healthMux(cl *cluster.Cluster, server ctrlwebhook.Server, stopping *atomic.Bool) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintln(w, "ok")
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		err := errors.Join(cl.Ready(), server.StartedChecker()(r))
+		if stopping.Load() {
+			err = errors.New("stopping")
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "ok")
+	})
+	return mux
+}
+
+func metricsMux(registry *prometheus.Registry) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	return mux
+}
+
+// serveHTTP serves plain HTTP until ctx is done.
+func serveHTTP(ctx context.Context, address string, handler http.Handler) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() {
+		// Probes and scrapes have nothing to finish.
+		_ = server.Close()
+	})
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

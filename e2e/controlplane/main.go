@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command controlplane provides the Kubernetes control plane that the tests
+// and the demo run against: the real etcd, kube-apiserver and kubectl. It
+// compiles them from Go modules, so that nothing is needed beyond a Go
+// toolchain and a module proxy.
+//
+// Run it from the repository root:
+//
+//	go -C e2e/controlplane run .
+//
+// The only thing it writes to standard output is the folder that holds the
+// three binaries, in the form that KUBEBUILDER_ASSETS takes. Progress goes to
+// standard error. What is already built is not built again, and a binary has
+// its final name only when it is complete.
+//
+// When KUBEBUILDER_ASSETS is set, its folder is checked and printed, and
+// nothing is built.
+//
+// The versions are those of this module's go.mod. Its tool directives name the
+// three packages, so that "go mod tidy" keeps what they need.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	modulePath       = "github.com/routegate/routegate/e2e/controlplane"
+	etcdModule       = "go.etcd.io/etcd/server/v3"
+	kubernetesModule = "k8s.io/kubernetes"
+
+	assetsVariable = "KUBEBUILDER_ASSETS"
+)
+
+// binaries lists the names of the executables, in the order in which they are
+// built: the quick one first, so that a broken setup shows early.
+var binaries = []string{"etcd", "kube-apiserver", "kubectl"}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	out := flag.String("out", "", "folder to keep the binaries of all versions in (default bin/controlplane below the repository root)")
+	flag.Parse()
+
+	dir, err := run(ctx, *out)
+	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "controlplane: interrupted; the next run goes on from what was compiled so far")
+		os.Exit(130)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "controlplane:", err)
+		os.Exit(1)
+	}
+	fmt.Println(dir)
+}
+
+// run returns the folder that holds the binaries, after building what is
+// missing.
+func run(ctx context.Context, out string) (string, error) {
+	if assets := os.Getenv(assetsVariable); assets != "" {
+		return assets, checkAssets(assets)
+	}
+	v, err := readVersions(ctx)
+	if err != nil {
+		return "", err
+	}
+	if out == "" {
+		out = filepath.Join(v.moduleDir, "..", "..", "bin", "controlplane")
+	}
+	out, err = filepath.Abs(out)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(out, v.folder())
+	return dir, ensure(ctx, dir, v.components(), os.Stderr, goBuild)
+}
+
+// checkAssets reports what KUBEBUILDER_ASSETS lacks. A relative path is
+// refused: the tests of each package run in that package's own folder, so it
+// would mean a different place to each of them.
+func checkAssets(dir string) error {
+	if !filepath.IsAbs(dir) {
+		return fmt.Errorf("%s must be an absolute path; it is %q", assetsVariable, dir)
+	}
+	for _, name := range binaries {
+		if file := filepath.Join(dir, name); !isExecutable(file) {
+			return fmt.Errorf("%s is set, but %s is not an executable file; complete the folder, or unset %s to have the binaries built", assetsVariable, file, assetsVariable)
+		}
+	}
+	return nil
+}
+
+func isExecutable(file string) bool {
+	info, err := os.Stat(file)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+}
+
+// versions is what this module's go.mod says about the control plane.
+type versions struct {
+	moduleDir      string
+	etcd           string // with the leading "v"
+	kubernetes     string // with the leading "v"
+	kubernetesDate time.Time
+}
+
+func readVersions(ctx context.Context) (versions, error) {
+	out, err := goOutput(ctx, "list", "-m", "-json", modulePath, etcdModule, kubernetesModule)
+	if err != nil {
+		return versions{}, fmt.Errorf("cannot read the versions; run this as \"go -C e2e/controlplane run .\" from the repository root: %w", err)
+	}
+	return parseVersions(out)
+}
+
+func parseVersions(listing []byte) (versions, error) {
+	var v versions
+	decoder := json.NewDecoder(strings.NewReader(string(listing)))
+	for {
+		var module struct {
+			Path, Version, Dir string
+			Time               time.Time
+		}
+		err := decoder.Decode(&module)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return versions{}, fmt.Errorf("cannot decode the output of \"go list -m -json\": %w", err)
+		}
+		switch module.Path {
+		case modulePath:
+			v.moduleDir = module.Dir
+		case etcdModule:
+			v.etcd = module.Version
+		case kubernetesModule:
+			v.kubernetes, v.kubernetesDate = module.Version, module.Time
+		}
+	}
+	if v.moduleDir == "" || v.etcd == "" || v.kubernetes == "" {
+		return versions{}, fmt.Errorf("\"go list -m -json\" must name %s, %s and %s", modulePath, etcdModule, kubernetesModule)
+	}
+	return v, nil
+}
+
+// folder names the folder of these versions on this platform.
+func (v versions) folder() string {
+	return fmt.Sprintf("%s-etcd%s-%s-%s", strings.TrimPrefix(v.kubernetes, "v"), strings.TrimPrefix(v.etcd, "v"), runtime.GOOS, runtime.GOARCH)
+}
+
+// component is one executable to build.
+type component struct {
+	name    string
+	version string
+	pkg     string
+	ldflags string
+}
+
+func (v versions) components() []component {
+	return []component{
+		{name: "etcd", version: v.etcd, pkg: etcdModule, ldflags: v.etcdFlags()},
+		{name: "kube-apiserver", version: v.kubernetes, pkg: kubernetesModule + "/cmd/kube-apiserver", ldflags: v.kubernetesFlags()},
+		{name: "kubectl", version: v.kubernetes, pkg: kubernetesModule + "/cmd/kubectl", ldflags: v.kubernetesFlags()},
+	}
+}
+
+func (v versions) etcdFlags() string {
+	return "-s -w -X go.etcd.io/etcd/api/v3/version.GitSHA=" + v.etcd
+}
+
+// kubernetesFlags makes the Kubernetes binaries report their version. Without
+// them kube-apiserver says v0.0.0-master, and clients warn about version skew.
+// A module carries no commit, so that one is left empty.
+func (v versions) kubernetesFlags() string {
+	major, rest, _ := strings.Cut(strings.TrimPrefix(v.kubernetes, "v"), ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	values := []string{
+		"gitVersion=" + v.kubernetes,
+		"gitMajor=" + major,
+		"gitMinor=" + minor,
+		"gitTreeState=clean",
+		"gitCommit=",
+		"buildDate=" + v.kubernetesDate.UTC().Format(time.RFC3339),
+	}
+	flags := []string{"-s", "-w"}
+	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
+		for _, value := range values {
+			flags = append(flags, "-X "+pkg+"."+value)
+		}
+	}
+	return strings.Join(flags, " ")
+}
+
+// buildFunc builds a component as the given file. The position says which of
+// how many components it is, for the progress line.
+type buildFunc func(ctx context.Context, c component, file, position string, progress io.Writer) error
+
+// ensure builds the components that dir lacks. It may run in several processes
+// at once: they take turns, and the later ones find the work done. Whatever
+// ends it early leaves no incomplete binary under a final name.
+func ensure(ctx context.Context, dir string, components []component, progress io.Writer, build buildFunc) error {
+	complete := func() bool {
+		return !slices.ContainsFunc(components, func(c component) bool { return !isExecutable(filepath.Join(dir, c.name)) })
+	}
+	if complete() {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	unlock, err := lock(ctx, filepath.Join(dir, ".lock"), progress)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if complete() {
+		return nil
+	}
+
+	leftovers, err := filepath.Glob(filepath.Join(dir, ".build-*"))
+	if err != nil {
+		return err
+	}
+	for _, leftover := range leftovers {
+		if err := os.RemoveAll(leftover); err != nil {
+			return err
+		}
+	}
+	temp, err := os.MkdirTemp(dir, ".build-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(temp) }()
+
+	fmt.Fprintf(progress, "controlplane: building into %s\n", dir)
+	fmt.Fprintln(progress, "controlplane: the first build takes 5 to 15 minutes and about 6 GB of Go's build and module caches")
+	for i, c := range components {
+		file := filepath.Join(dir, c.name)
+		if isExecutable(file) {
+			continue
+		}
+		unfinished := filepath.Join(temp, c.name)
+		if err := build(ctx, c, unfinished, fmt.Sprintf("%d/%d", i+1, len(components)), progress); err != nil {
+			return fmt.Errorf("cannot build %s %s: %w", c.name, c.version, err)
+		}
+		if err := os.Rename(unfinished, file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lock takes an exclusive lock on the file and returns the function that
+// releases it. The lock also ends with the process, however that ends.
+func lock(ctx context.Context, name string, progress io.Writer) (unlock func(), err error) {
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	for waiting := false; ; waiting = true {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { _ = file.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			_ = file.Close()
+			return nil, fmt.Errorf("cannot lock %s: %w", name, err)
+		}
+		if !waiting {
+			fmt.Fprintln(progress, "controlplane: waiting for another process that builds the same binaries")
+		}
+		select {
+		case <-ctx.Done():
+			_ = file.Close()
+			return nil, ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	discoveryinformers "k8s.io/client-go/informers/discovery/v1"
+	"k8s.io/client-go/informers/internalinterfaces"
+	networkinginformers "k8s.io/client-go/informers/networking/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/routegate/routegate/routing"
+)
+
+// required are the kinds without which nothing can be judged. The others may be
+// forbidden or absent for ever; then what needs them is undecided.
+var required = []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.Namespaces}
+
+// Config is what a Cluster is made of.
+type Config struct {
+	// Client talks to the API server. Its own rate limit should be off: LiveReads
+	// bounds what is asked at once.
+	Client kubernetes.Interface
+	// Settings are copied into every Snapshot.
+	Settings routing.Settings
+	// LiveReads is the number of live reads at a time, over all requests.
+	LiveReads int
+	// Log receives one line for each kind that cannot be read, and one when it
+	// can be read again.
+	Log logr.Logger
+	// Metrics is where the package's metrics are registered.
+	Metrics prometheus.Registerer
+}
+
+// Validate reports what is missing.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Client == nil {
+		errs = append(errs, errors.New("Client must be set"))
+	}
+	if c.LiveReads < 1 {
+		errs = append(errs, fmt.Errorf("LiveReads is %d; must be at least 1", c.LiveReads))
+	}
+	if c.Metrics == nil {
+		errs = append(errs, errors.New("Metrics must be set"))
+	}
+	return errors.Join(errs...)
+}
+
+// Cluster is a live cluster, kept up to date by informers.
+type Cluster struct {
+	client   kubernetes.Interface
+	settings routing.Settings
+	log      logr.Logger
+
+	kinds map[routing.Kind]*watched
+	store store
+
+	slots     chan struct{}
+	liveReads *prometheus.CounterVec
+}
+
+// watched is one kind and the informer that keeps it.
+type watched struct {
+	kind     routing.Kind
+	informer cache.SharedIndexInformer
+
+	mu     sync.Mutex
+	reason string // why the last list or watch failed; empty when it did not
+}
+
+// New returns a Cluster that has read nothing yet; Start fills it. The metrics
+// are registered at once.
+func New(c Config) (*Cluster, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	cl := &Cluster{
+		client:   c.Client,
+		settings: c.Settings,
+		log:      c.Log,
+		kinds:    map[routing.Kind]*watched{},
+		store:    store{},
+		slots:    make(chan struct{}, c.LiveReads),
+		liveReads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "routegate_live_reads_total",
+			Help: "Objects read from the API server to confirm a denial, by kind and result (present, absent, failed).",
+		}, []string{"kind", "result"}),
+	}
+	collectors := []prometheus.Collector{cl.liveReads}
+	for kind, informer := range informersFor(c.Client) {
+		w := &watched{kind: kind, informer: informer}
+		if err := informer.SetTransform(slim); err != nil {
+			return nil, fmt.Errorf("cluster: %s: %w", kind, err)
+		}
+		if err := informer.SetWatchErrorHandlerWithContext(cl.watchFailed(w)); err != nil {
+			return nil, fmt.Errorf("cluster: %s: %w", kind, err)
+		}
+		cl.kinds[kind] = w
+		cl.store[kind] = informer.GetIndexer()
+		collectors = append(collectors, cl.gauges(w)...)
+	}
+	for _, collector := range collectors {
+		if err := c.Metrics.Register(collector); err != nil {
+			return nil, fmt.Errorf("cluster: metrics: %w", err)
+		}
+	}
+	return cl, nil
+}
+
+func informersFor(client kubernetes.Interface) map[routing.Kind]cache.SharedIndexInformer {
+	const all, never = metav1.NamespaceAll, time.Duration(0)
+	notHelm := internalinterfaces.TweakListOptionsFunc(func(o *metav1.ListOptions) {
+		o.FieldSelector = fields.OneTermNotEqualSelector("type", helmRelease).String()
+	})
+	return map[routing.Kind]cache.SharedIndexInformer{
+		routing.Ingresses:      networkinginformers.NewIngressInformer(client, all, never, indexersFor(routing.Ingresses)),
+		routing.IngressClasses: networkinginformers.NewIngressClassInformer(client, never, indexersFor(routing.IngressClasses)),
+		routing.Services:       coreinformers.NewServiceInformer(client, all, never, indexersFor(routing.Services)),
+		routing.EndpointSlices: discoveryinformers.NewEndpointSliceInformer(client, all, never, indexersFor(routing.EndpointSlices)),
+		routing.Secrets:        coreinformers.NewFilteredSecretInformer(client, all, never, indexersFor(routing.Secrets), notHelm),
+		routing.Namespaces:     coreinformers.NewNamespaceInformer(client, never, indexersFor(routing.Namespaces)),
+	}
+}
+
+func (c *Cluster) gauges(w *watched) []prometheus.Collector {
+	labels := prometheus.Labels{"kind": string(w.kind)}
+	return []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name:        "routegate_cache_synced",
+			Help:        "1 when all objects of the kind have been read once, else 0.",
+			ConstLabels: labels,
+		}, func() float64 {
+			if w.informer.HasSynced() {
+				return 1
+			}
+			return 0
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name:        "routegate_cache_objects",
+			Help:        "Objects of the kind in the cache.",
+			ConstLabels: labels,
+		}, func() float64 {
+			return float64(len(w.informer.GetIndexer().ListKeys()))
+		}),
+	}
+}
+
+// watchFailed notes why a kind cannot be read. The informer tries again by
+// itself, with growing pauses.
+func (c *Cluster) watchFailed(w *watched) cache.WatchErrorHandlerWithContext {
+	return func(_ context.Context, _ *cache.Reflector, err error) {
+		reason := reasonOf(err)
+		w.mu.Lock()
+		changed := reason != w.reason
+		w.reason = reason
+		w.mu.Unlock()
+		if changed {
+			c.log.Info("cannot read a kind; trying again", "kind", w.kind, "reason", reason, "error", err.Error())
+		}
+	}
+}
+
+// reasonOf says in a few words why a read failed, without repeating what the
+// API server sent.
+func reasonOf(err error) string {
+	switch {
+	case apierrors.IsForbidden(err):
+		return "Routegate is not allowed to read it"
+	case apierrors.IsNotFound(err):
+		return "the API server does not serve it"
+	case errors.Is(err, context.DeadlineExceeded) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err):
+		return "the API server did not answer in time"
+	case apierrors.ReasonForError(err) != metav1.StatusReasonUnknown:
+		return fmt.Sprintf("the API server answered %s", apierrors.ReasonForError(err))
+	}
+	return "the API server could not be asked"
+}
+
+// Start keeps the cluster up to date until ctx is done, and returns when
+// everything that it started has stopped.
+func (c *Cluster) Start(ctx context.Context) {
+	var running sync.WaitGroup
+	for _, w := range c.kinds {
+		running.Go(func() { w.informer.RunWithContext(ctx) })
+	}
+	running.Wait()
+}
+
+// Ready returns nil once every kind without which nothing can be judged has been
+// read, and otherwise an error that names those which have not.
+func (c *Cluster) Ready() error {
+	var missing []string
+	for _, kind := range required {
+		if coverage := c.kinds[kind].coverage(); !coverage.Read {
+			missing = append(missing, fmt.Sprintf("%s (%s)", kind, coverage.Reason))
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("not read yet: %s", strings.Join(missing, ", "))
+}
+
+// Synced reports whether every kind, required or not, has been read.
+func (c *Cluster) Synced() bool {
+	for _, w := range c.kinds {
+		if !w.informer.HasSynced() {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *watched) coverage() routing.Coverage {
+	if w.informer.HasSynced() {
+		return routing.Coverage{Read: true}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.reason == "" {
+		return routing.Coverage{Reason: "not read yet"}
+	}
+	return routing.Coverage{Reason: w.reason}
+}
+
+// Snapshot returns the cluster around the references, from the cache. The
+// objects in confirm are read from the API server instead, at the same time; one
+// that cannot be read before ctx is done is marked as unread. The error is
+// always nil: it is there for other sources of Snapshots.
+func (c *Cluster) Snapshot(ctx context.Context, refs routing.References, confirm []routing.Ref) (*routing.Snapshot, error) {
+	coverage := make(map[routing.Ref]routing.Coverage, len(c.kinds)+len(confirm))
+	for kind, w := range c.kinds {
+		coverage[routing.Ref{Kind: kind}] = w.coverage()
+	}
+	snap := c.store.snapshot(refs, c.settings, time.Now(), coverage)
+	if len(confirm) > 0 {
+		c.confirm(ctx, snap, confirm)
+	}
+	return snap, nil
+}
+
+func (c *Cluster) confirm(ctx context.Context, snap *routing.Snapshot, refs []routing.Ref) {
+	objs, errs := make([]any, len(refs)), make([]error, len(refs))
+	var reading sync.WaitGroup
+	for i, ref := range refs {
+		reading.Go(func() { objs[i], errs[i] = c.read(ctx, ref) })
+	}
+	reading.Wait()
+	for i, ref := range refs {
+		if errs[i] != nil {
+			snap.Coverage[ref] = routing.Coverage{Reason: reasonOf(errs[i])}
+			c.log.V(1).Info("live read failed", "kind", ref.Kind, "namespace", ref.Namespace, "name", ref.Name, "error", errs[i].Error())
+			continue
+		}
+		snap.Coverage[ref] = routing.Coverage{Read: true}
+		put(snap, ref, objs[i])
+	}
+}
+
+// read returns the object as it is kept, or nil when it does not exist.
+func (c *Cluster) read(ctx context.Context, ref routing.Ref) (any, error) {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		c.liveReads.WithLabelValues(string(ref.Kind), "failed").Inc()
+		return nil, ctx.Err()
+	}
+	obj, err := c.readLive(ctx, ref)
+	result := "present"
+	switch {
+	case apierrors.IsNotFound(err):
+		obj, err, result = nil, nil, "absent"
+	case err != nil:
+		result = "failed"
+	}
+	c.liveReads.WithLabelValues(string(ref.Kind), result).Inc()
+	return obj, err
+}
+
+func (c *Cluster) readLive(ctx context.Context, ref routing.Ref) (any, error) {
+	var opts metav1.GetOptions
+	switch ref.Kind {
+	case routing.IngressClasses:
+		return slimmed(c.client.NetworkingV1().IngressClasses().Get(ctx, ref.Name, opts))
+	case routing.Ingresses:
+		return slimmed(c.client.NetworkingV1().Ingresses(ref.Namespace).Get(ctx, ref.Name, opts))
+	case routing.Services:
+		return slimmed(c.client.CoreV1().Services(ref.Namespace).Get(ctx, ref.Name, opts))
+	case routing.Secrets:
+		return slimmed(c.client.CoreV1().Secrets(ref.Namespace).Get(ctx, ref.Name, opts))
+	case routing.Namespaces:
+		return slimmed(c.client.CoreV1().Namespaces().Get(ctx, ref.Name, opts))
+	case routing.EndpointSlices:
+		return c.readSlices(ctx, ref)
+	}
+	return nil, fmt.Errorf("no live read for kind %q", ref.Kind)
+}
+
+func slimmed(obj runtime.Object, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	return slim(obj)
+}
+
+func (c *Cluster) readSlices(ctx context.Context, ref routing.Ref) (any, error) {
+	list, err := c.client.DiscoveryV1().EndpointSlices(ref.Namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: discoveryv1.LabelServiceName + "=" + ref.Name,
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices := make([]*routing.EndpointSlice, 0, len(list.Items))
+	for i := range list.Items {
+		slices = append(slices, slimSlice(&list.Items[i]))
+	}
+	return slices, nil
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/routegate/routegate/routing"
+)
+
+const defaultClassAnnotation = "ingressclass.kubernetes.io/is-default-class"
+
+// slim reduces an object of the API to what is kept of it. It is the transform
+// of every informer, and is applied to live reads and manifests alike.
+func slim(obj any) (any, error) {
+	switch o := obj.(type) {
+	case *networkingv1.Ingress:
+		return slimIngress(o), nil
+	case *networkingv1.IngressClass:
+		return &routing.IngressClass{
+			ObjectMeta: slimMeta(&o.ObjectMeta),
+			Controller: o.Spec.Controller,
+			Default:    o.Annotations[defaultClassAnnotation] == "true",
+		}, nil
+	case *corev1.Service:
+		return &routing.Service{
+			ObjectMeta:   slimMeta(&o.ObjectMeta),
+			Type:         o.Spec.Type,
+			ClusterIP:    o.Spec.ClusterIP,
+			ExternalName: o.Spec.ExternalName,
+			Selecting:    len(o.Spec.Selector) > 0,
+			Ports:        o.Spec.Ports,
+		}, nil
+	case *discoveryv1.EndpointSlice:
+		return slimSlice(o), nil
+	case *corev1.Secret:
+		return routing.FactsOf(o), nil
+	case *corev1.Namespace:
+		n := &routing.Namespace{ObjectMeta: slimMeta(&o.ObjectMeta)}
+		n.Labels = o.Labels
+		return n, nil
+	case *routing.IngressClass, *routing.Service, *routing.EndpointSlice, *routing.SecretFacts, *routing.Namespace:
+		// client-go may hand an object to the transform twice.
+		return obj, nil
+	case cache.DeletedFinalStateUnknown:
+		return obj, nil
+	}
+	return nil, fmt.Errorf("cannot keep an object of type %T", obj)
+}
+
+func slimMeta(m *metav1.ObjectMeta) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Namespace:         m.Namespace,
+		Name:              m.Name,
+		UID:               m.UID,
+		ResourceVersion:   m.ResourceVersion,
+		CreationTimestamp: m.CreationTimestamp,
+		DeletionTimestamp: m.DeletionTimestamp,
+	}
+}
+
+func slimIngress(ing *networkingv1.Ingress) *networkingv1.Ingress {
+	kept := &networkingv1.Ingress{ObjectMeta: slimMeta(&ing.ObjectMeta), Spec: ing.Spec}
+	kept.Labels = ing.Labels
+	for key, value := range ing.Annotations {
+		if key == corev1.LastAppliedConfigAnnotation {
+			continue
+		}
+		if kept.Annotations == nil {
+			kept.Annotations = make(map[string]string, len(ing.Annotations))
+		}
+		kept.Annotations[key] = value
+	}
+	return kept
+}
+
+func slimSlice(s *discoveryv1.EndpointSlice) *routing.EndpointSlice {
+	kept := &routing.EndpointSlice{
+		ObjectMeta:  slimMeta(&s.ObjectMeta),
+		Service:     s.Labels[discoveryv1.LabelServiceName],
+		AddressType: s.AddressType,
+		Ports:       s.Ports,
+	}
+	for i := range s.Endpoints {
+		ready := s.Endpoints[i].Conditions.Ready
+		kept.Endpoints = append(kept.Endpoints, routing.Endpoint{
+			Addresses: s.Endpoints[i].Addresses,
+			Ready:     ready == nil || *ready,
+		})
+	}
+	return kept
+}

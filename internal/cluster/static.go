@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/routegate/routegate/routing"
+)
+
+// Static is a cluster that consists of given objects. It is not safe for use by
+// several goroutines while objects are applied.
+type Static struct {
+	// Settings and Now are copied into every Snapshot.
+	Settings routing.Settings
+	Now      time.Time
+
+	store    store
+	coverage map[routing.Ref]routing.Coverage
+}
+
+// NewStatic returns an empty cluster in which the given kinds count as read; all
+// of them when none is given.
+func NewStatic(kinds ...routing.Kind) *Static {
+	if len(kinds) == 0 {
+		kinds = routing.Kinds()
+	}
+	s := &Static{store: store{}, coverage: map[routing.Ref]routing.Coverage{}}
+	for _, kind := range routing.Kinds() {
+		s.store[kind] = cache.NewIndexer(cache.MetaNamespaceKeyFunc, indexersFor(kind))
+	}
+	for _, kind := range kinds {
+		s.coverage[routing.Ref{Kind: kind}] = routing.Coverage{Read: true}
+	}
+	return s
+}
+
+// Apply adds the object or replaces the one of that name. A kind that is not
+// read here, such as a Deployment, is accepted and has no effect. The object
+// must not be modified afterwards.
+func (s *Static) Apply(obj metav1.Object) error {
+	kind, ok := kindOf(obj)
+	if !ok || isHelmRelease(obj) {
+		return nil
+	}
+	kept, err := slim(obj)
+	if err != nil {
+		return err
+	}
+	return s.store[kind].Update(kept)
+}
+
+// Delete removes the object of that kind, namespace and name, if it is there.
+func (s *Static) Delete(obj metav1.Object) error {
+	kind, ok := kindOf(obj)
+	if !ok {
+		return nil
+	}
+	existing, found, err := s.store[kind].GetByKey(key(obj))
+	if err != nil || !found {
+		return err
+	}
+	return s.store[kind].Delete(existing)
+}
+
+// Snapshot returns the cluster around the references. The objects given are the
+// truth, so there is nothing to confirm.
+func (s *Static) Snapshot(_ context.Context, refs routing.References, _ []routing.Ref) (*routing.Snapshot, error) {
+	return s.store.snapshot(refs, s.Settings, s.Now, s.coverage), nil
+}
+
+func kindOf(obj metav1.Object) (routing.Kind, bool) {
+	switch obj.(type) {
+	case *networkingv1.Ingress:
+		return routing.Ingresses, true
+	case *networkingv1.IngressClass:
+		return routing.IngressClasses, true
+	case *corev1.Service:
+		return routing.Services, true
+	case *discoveryv1.EndpointSlice:
+		return routing.EndpointSlices, true
+	case *corev1.Secret:
+		return routing.Secrets, true
+	case *corev1.Namespace:
+		return routing.Namespaces, true
+	}
+	return "", false
+}
+
+// helmRelease is the type of Secret that ingress-nginx does not see, and that no
+// Ingress is meant to use.
+const helmRelease = "helm.sh/release.v1"
+
+func isHelmRelease(obj metav1.Object) bool {
+	secret, ok := obj.(*corev1.Secret)
+	return ok && secret.Type == helmRelease
+}
+
+// Decode reads Kubernetes objects from YAML or JSON documents, strictly: an
+// unknown or duplicate field is an error. Empty documents are skipped. An error
+// names the document by its number, from 1.
+func Decode(r io.Reader) ([]runtime.Object, error) {
+	decoder := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(r))
+	var objs []runtime.Object
+	for n := 1; ; n++ {
+		doc, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			return objs, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("document %d: %w", n, err)
+		}
+		if isBlank(doc) {
+			continue
+		}
+		obj, _, err := decoder.Decode(doc, nil, nil)
+		if err != nil {
+			return nil, fmt.Errorf("document %d: %w", n, err)
+		}
+		complete(obj)
+		objs = append(objs, obj)
+	}
+}
+
+func isBlank(doc []byte) bool {
+	data, err := utilyaml.ToJSON(doc)
+	return err == nil && string(data) == "null"
+}
+
+// complete fills in what the API server defaults and what checks rely on: the
+// targetPort and protocol of Service ports, stringData of Secrets.
+func complete(obj runtime.Object) {
+	switch o := obj.(type) {
+	case *corev1.Service:
+		for i := range o.Spec.Ports {
+			p := &o.Spec.Ports[i]
+			if p.Protocol == "" {
+				p.Protocol = corev1.ProtocolTCP
+			}
+			if p.TargetPort.IntVal == 0 && p.TargetPort.StrVal == "" {
+				p.TargetPort.IntVal = p.Port
+			}
+		}
+	case *corev1.Secret:
+		for k, v := range o.StringData {
+			if o.Data == nil {
+				o.Data = map[string][]byte{}
+			}
+			o.Data[k] = []byte(v)
+		}
+		o.StringData = nil
+	case *discoveryv1.EndpointSlice:
+		for i := range o.Ports {
+			if o.Ports[i].Protocol == nil {
+				tcp := corev1.ProtocolTCP
+				o.Ports[i].Protocol = &tcp
+			}
+			if o.Ports[i].Name == nil {
+				o.Ports[i].Name = new(string)
+			}
+		}
+	}
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/routegate/routegate/routing"
+)
+
+// byService indexes EndpointSlices by namespace and Service.
+const byService = "service"
+
+// indexersFor are the indexes that a kind is kept with.
+func indexersFor(kind routing.Kind) cache.Indexers {
+	switch kind {
+	case routing.EndpointSlices:
+		return cache.Indexers{byService: func(obj any) ([]string, error) {
+			slice, ok := obj.(*routing.EndpointSlice)
+			if !ok || slice.Service == "" {
+				return nil, nil
+			}
+			return []string{slice.Namespace + "/" + slice.Service}, nil
+		}}
+	case routing.Services, routing.Secrets:
+		return cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
+	}
+	return cache.Indexers{}
+}
+
+// store is the objects that Snapshots are made of, by kind.
+type store map[routing.Kind]cache.Indexer
+
+// get returns the object of that key, or nil.
+func get[T any](s store, kind routing.Kind, key string) *T {
+	obj, found, err := s[kind].GetByKey(key)
+	if err != nil || !found {
+		// The error of a thread-safe store is always nil.
+		return nil
+	}
+	t, _ := obj.(*T)
+	return t
+}
+
+// maxNames bounds the names that are looked through for a suggestion.
+const maxNames = 1000
+
+// snapshot fills a Snapshot with what the references name. The coverage is
+// copied.
+func (s store) snapshot(refs routing.References, settings routing.Settings, now time.Time, coverage map[routing.Ref]routing.Coverage) *routing.Snapshot {
+	snap := &routing.Snapshot{
+		Now:        now,
+		Settings:   settings,
+		Classes:    make(map[string]*routing.IngressClass),
+		Services:   make(map[routing.Key]*routing.Service, len(refs.Services)),
+		Slices:     make(map[routing.Key][]*routing.EndpointSlice, len(refs.Services)),
+		Secrets:    make(map[routing.Key]*routing.SecretFacts, len(refs.Secrets)),
+		Namespaces: make(map[string]*routing.Namespace, 1),
+		Names:      make(map[routing.Ref][]string),
+		Coverage:   make(map[routing.Ref]routing.Coverage, len(coverage)),
+	}
+	for ref, c := range coverage {
+		snap.Coverage[ref] = c
+	}
+	for _, obj := range s[routing.IngressClasses].List() {
+		if class, ok := obj.(*routing.IngressClass); ok {
+			snap.Classes[class.Name] = class
+		}
+	}
+	for _, name := range refs.Services {
+		key := routing.Key{Namespace: refs.Namespace, Name: name}
+		if svc := get[routing.Service](s, routing.Services, refs.Namespace+"/"+name); svc != nil {
+			snap.Services[key] = svc
+		} else {
+			s.addNames(snap, routing.Services, refs.Namespace)
+		}
+		if found := s.slicesOf(refs.Namespace, name); len(found) > 0 {
+			snap.Slices[key] = found
+		}
+	}
+	for _, name := range refs.Secrets {
+		key := routing.Key{Namespace: refs.Namespace, Name: name}
+		if facts := get[routing.SecretFacts](s, routing.Secrets, refs.Namespace+"/"+name); facts != nil {
+			snap.Secrets[key] = facts
+		} else {
+			s.addNames(snap, routing.Secrets, refs.Namespace)
+		}
+	}
+	if ns := get[routing.Namespace](s, routing.Namespaces, refs.Namespace); ns != nil {
+		snap.Namespaces[ns.Name] = ns
+	}
+	return snap
+}
+
+func (s store) slicesOf(namespace, service string) []*routing.EndpointSlice {
+	objs, err := s[routing.EndpointSlices].ByIndex(byService, namespace+"/"+service)
+	if err != nil {
+		// The only error is an index that does not exist.
+		panic(err)
+	}
+	slices := make([]*routing.EndpointSlice, 0, len(objs))
+	for _, obj := range objs {
+		if slice, ok := obj.(*routing.EndpointSlice); ok {
+			slices = append(slices, slice)
+		}
+	}
+	return slices
+}
+
+// addNames adds the names of a kind in a namespace, once. It is called only
+// where a referenced object is missing.
+func (s store) addNames(snap *routing.Snapshot, kind routing.Kind, namespace string) {
+	at := routing.Ref{Kind: kind, Namespace: namespace}
+	if _, done := snap.Names[at]; done {
+		return
+	}
+	objs, err := s[kind].ByIndex(cache.NamespaceIndex, namespace)
+	if err != nil {
+		panic(err)
+	}
+	names := make([]string, 0, min(len(objs), maxNames))
+	for _, obj := range objs[:min(len(objs), maxNames)] {
+		if o, ok := obj.(metav1.Object); ok {
+			names = append(names, o.GetName())
+		}
+	}
+	snap.Names[at] = names
+}
+
+// put sets what a live read found for one object in a Snapshot; obj is nil where
+// it does not exist.
+func put(snap *routing.Snapshot, ref routing.Ref, obj any) {
+	key := routing.Key{Namespace: ref.Namespace, Name: ref.Name}
+	switch ref.Kind {
+	case routing.IngressClasses:
+		set(snap.Classes, ref.Name, obj)
+	case routing.Services:
+		set(snap.Services, key, obj)
+	case routing.Secrets:
+		set(snap.Secrets, key, obj)
+	case routing.Namespaces:
+		set(snap.Namespaces, ref.Name, obj)
+	case routing.EndpointSlices:
+		slices, _ := obj.([]*routing.EndpointSlice)
+		if len(slices) == 0 {
+			delete(snap.Slices, key)
+		} else {
+			snap.Slices[key] = slices
+		}
+	}
+}
+
+func set[K comparable, T any](m map[K]*T, key K, obj any) {
+	if t, ok := obj.(*T); ok && t != nil {
+		m[key] = t
+	} else {
+		delete(m, key)
+	}
+}
+
+// key is the key of an object in a store.
+func key(obj metav1.Object) string {
+	if obj.GetNamespace() == "" {
+		return obj.GetName()
+	}
+	return obj.GetNamespace() + "/" + obj.GetName()
+}

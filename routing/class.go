@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package routing
+
+import (
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+)
+
+// Settings is what an operator says about the controllers of a cluster. The
+// zero value is the defaults.
+type Settings struct {
+	// NginxControllers are the values of an IngressClass's spec.controller that
+	// mean ingress-nginx. Empty means k8s.io/ingress-nginx alone.
+	NginxControllers []string
+}
+
+const defaultNginxController = "k8s.io/ingress-nginx"
+
+func (s Settings) isNginx(controller string) bool {
+	if len(s.NginxControllers) == 0 {
+		return controller == defaultNginxController
+	}
+	return slices.Contains(s.NginxControllers, controller)
+}
+
+// Controller is the data plane that serves a class, as far as it is known. The
+// zero value is an unknown controller, of which nothing special is assumed.
+// The facts are those of semantics part 3.
+type Controller struct {
+	// Name is one of the names of Controllers, or empty.
+	Name string
+	// NeedsService is true when a path dies if its Service does not exist.
+	NeedsService bool
+	// ReadsTLSSecrets is true when a host has no certificate of its own if the
+	// Secret of spec.tls does not exist in the namespace of the Ingress.
+	ReadsTLSSecrets bool
+	// takesClassless is true when the controller serves Ingresses that name no
+	// class, at least in its default configuration.
+	takesClassless bool
+	// controllers are the values of spec.controller; one that ends in "/" is a
+	// prefix.
+	controllers []string
+	// classes are values of the class annotation that the controller serves
+	// without an IngressClass of that name.
+	classes []string
+	// byName is true when those names work in spec.ingressClassName too.
+	byName bool
+}
+
+// Nginx is the Name of ingress-nginx, the controller of kubernetes/ingress-nginx.
+const Nginx = "ingress-nginx"
+
+// profiles are the controllers that Routegate knows, from semantics part 3.
+// Where a fact depends on the controller's configuration, it is set so that
+// nothing is reported.
+var profiles = []Controller{
+	{Name: Nginx, NeedsService: true, ReadsTLSSecrets: true},
+	{Name: "agic", NeedsService: true,
+		controllers: []string{"azure/application-gateway"}, classes: []string{"azure/application-gateway"}},
+	{Name: "aws-load-balancer-controller",
+		controllers: []string{"ingress.k8s.aws/alb", "eks.amazonaws.com/alb"}, classes: []string{"alb"}},
+	{Name: "cilium", NeedsService: true, byName: true,
+		controllers: []string{"cilium.io/ingress-controller"}, classes: []string{"cilium"}},
+	{Name: "contour", NeedsService: true, takesClassless: true, byName: true,
+		controllers: []string{"projectcontour.io/"}, classes: []string{"contour"}},
+	{Name: "f5-nginx-ingress-controller", NeedsService: true, ReadsTLSSecrets: true,
+		controllers: []string{"nginx.org/ingress-controller"}},
+	{Name: "gke", NeedsService: true, takesClassless: true,
+		classes: []string{"gce", "gce-internal", "gce-regional-external"}},
+	{Name: "haproxy-ingress",
+		controllers: []string{"haproxy-ingress.github.io/controller", "haproxy-ingress.github.io/controller/"}, classes: []string{"haproxy"}},
+	{Name: "haproxytech-kubernetes-ingress", NeedsService: true, ReadsTLSSecrets: true, takesClassless: true,
+		controllers: []string{"haproxy.org/ingress-controller", "haproxy.org/ingress-controller/"}},
+	{Name: "istio", takesClassless: true,
+		controllers: []string{"istio.io/ingress-controller"}, classes: []string{"istio"}},
+	{Name: "kong", NeedsService: true, byName: true,
+		controllers: []string{"ingress-controllers.konghq.com/kong"}, classes: []string{"kong"}},
+	{Name: "openshift", NeedsService: true,
+		controllers: []string{"openshift.io/ingress-to-route"}},
+	{Name: "tailscale", NeedsService: true,
+		controllers: []string{"tailscale.com/ts-ingress"}, classes: []string{"tailscale"}},
+	{Name: "traefik", NeedsService: true, takesClassless: true,
+		controllers: []string{"traefik.io/ingress-controller"}, classes: []string{"traefik"}},
+}
+
+// unknown is a controller that is not among profiles: a missing Service is
+// reported there too, as a warning.
+var unknown = Controller{NeedsService: true}
+
+// Controllers lists the names of the known controllers, sorted.
+func Controllers() []string {
+	var names []string
+	for _, p := range profiles {
+		names = append(names, p.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// ControllerOf returns the controller behind a value of spec.controller.
+func (s Settings) ControllerOf(controller string) Controller {
+	if s.isNginx(controller) {
+		return profileNamed(Nginx)
+	}
+	for _, p := range profiles {
+		for _, pattern := range p.controllers {
+			if controller == pattern || (strings.HasSuffix(pattern, "/") && strings.HasPrefix(controller, pattern)) {
+				return p
+			}
+		}
+	}
+	return unknown
+}
+
+func profileNamed(name string) Controller {
+	for _, p := range profiles {
+		if p.Name == name {
+			return p
+		}
+	}
+	return unknown
+}
+
+func profileOfClass(class string) (Controller, bool) {
+	for _, p := range profiles {
+		if slices.Contains(p.classes, class) {
+			return p, true
+		}
+	}
+	return unknown, false
+}
+
+// nginxClassAnnotation is the annotation value that ingress-nginx serves under
+// its default --ingress-class, with or without an IngressClass of that name.
+const nginxClassAnnotation = "nginx"
+
+// ClassState says how the class of an Ingress was found.
+type ClassState int
+
+// The states of a class.
+const (
+	ClassUnread  ClassState = iota // the IngressClasses were not read
+	ClassServed                    // some controller serves the class, known or not
+	ClassMissing                   // spec.ingressClassName names no IngressClass
+	ClassUnknown                   // the annotation has a value that no known controller serves
+	ClassNone                      // neither field nor annotation
+)
+
+// Class is the class of an Ingress and who serves it.
+type Class struct {
+	State ClassState
+	// Name is the value of the field or annotation.
+	Name string
+	// Controller serves the class. It is the unknown controller unless State is
+	// ClassServed.
+	Controller Controller
+}
+
+// ClassOf returns the class of the Ingress: spec.ingressClassName, else the
+// annotation kubernetes.io/ingress.class (semantics section 1.A).
+func (s *Snapshot) ClassOf(ing *networkingv1.Ingress) Class {
+	classes, known := s.AllClasses()
+	if known == Unread {
+		return Class{State: ClassUnread, Controller: unknown}
+	}
+	if field := ing.Spec.IngressClassName; field != nil {
+		if class, ok := classes[*field]; ok {
+			return Class{State: ClassServed, Name: *field, Controller: s.Settings.ControllerOf(class.Controller)}
+		}
+		if p, ok := profileOfClass(*field); ok && p.byName {
+			return Class{State: ClassServed, Name: *field, Controller: p}
+		}
+		return Class{State: ClassMissing, Name: *field, Controller: unknown}
+	}
+	value, ok := ing.Annotations[ClassAnnotation]
+	if !ok {
+		return Class{State: ClassNone, Controller: unknown}
+	}
+	return s.classByAnnotation(value)
+}
+
+// classByAnnotation follows semantics row A05: ingress-nginx compares the
+// annotation with its flag --ingress-class, never with IngressClasses; other
+// controllers do compare it with the names of their classes.
+func (s *Snapshot) classByAnnotation(value string) Class {
+	class, named := s.Classes[value]
+	if named && !s.Settings.isNginx(class.Controller) {
+		return Class{State: ClassServed, Name: value, Controller: s.Settings.ControllerOf(class.Controller)}
+	}
+	if value == nginxClassAnnotation {
+		return Class{State: ClassServed, Name: value, Controller: profileNamed(Nginx)}
+	}
+	if p, ok := profileOfClass(value); ok && !named {
+		return Class{State: ClassServed, Name: value, Controller: p}
+	}
+	return Class{State: ClassUnknown, Name: value, Controller: unknown}
+}
+
+// ServesClassless reports whether a controller that is known to serve Ingresses
+// without a class has an IngressClass in the cluster. Controllers that leave no
+// IngressClass behind cannot be seen this way.
+func (s *Snapshot) ServesClassless() bool {
+	for _, class := range s.Classes {
+		if s.Settings.ControllerOf(class.Controller).takesClassless {
+			return true
+		}
+	}
+	return false
+}

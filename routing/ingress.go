@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package routing
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+)
+
+// ClassAnnotation is the annotation that named the class before
+// spec.ingressClassName existed.
+const ClassAnnotation = "kubernetes.io/ingress.class"
+
+// NginxPrefix begins the annotations of ingress-nginx under its default
+// --annotations-prefix.
+const NginxPrefix = "nginx.ingress.kubernetes.io/"
+
+const (
+	solverLabel = "acme.cert-manager.io/http01-solver"
+	acmePrefix  = "/.well-known/acme-challenge/"
+	solverPort  = 8089
+)
+
+// References are the objects that Ingresses of one namespace name. Slices are
+// sorted and hold no name twice. All IngressClasses of the cluster count as
+// referred to, whatever the Ingress says.
+type References struct {
+	Namespace string
+	// Services are those of backends and of the annotation default-backend;
+	// their EndpointSlices are referred to as well.
+	Services []string
+	// Secrets are those of spec.tls.
+	Secrets []string
+}
+
+// ReferencesOf returns what the Ingresses refer to together. They must be of
+// one namespace; nil ones are skipped.
+func ReferencesOf(ingresses ...*networkingv1.Ingress) References {
+	var r References
+	for _, ing := range ingresses {
+		if ing == nil {
+			continue
+		}
+		r.Namespace = ing.Namespace
+		backend := func(b *networkingv1.IngressBackend) {
+			if b != nil && b.Service != nil {
+				r.Services = append(r.Services, b.Service.Name)
+			}
+		}
+		backend(ing.Spec.DefaultBackend)
+		for i := range ing.Spec.Rules {
+			if http := ing.Spec.Rules[i].HTTP; http != nil {
+				for j := range http.Paths {
+					backend(&http.Paths[j].Backend)
+				}
+			}
+		}
+		if name := DefaultBackendAnnotation(ing); name != "" {
+			r.Services = append(r.Services, name)
+		}
+		for _, tls := range ing.Spec.TLS {
+			if tls.SecretName != "" {
+				r.Secrets = append(r.Secrets, tls.SecretName)
+			}
+		}
+	}
+	slices.Sort(r.Services)
+	r.Services = slices.Compact(r.Services)
+	slices.Sort(r.Secrets)
+	r.Secrets = slices.Compact(r.Secrets)
+	return r
+}
+
+// SameRouting reports whether nothing differs between the two that could change
+// how requests are routed: same spec, and the same labels and annotations of
+// those that are read here.
+func SameRouting(a, b *networkingv1.Ingress) bool {
+	return equality.Semantic.DeepEqual(&a.Spec, &b.Spec) &&
+		a.Labels[solverLabel] == b.Labels[solverLabel] &&
+		sameRead(a.Annotations, b.Annotations) && sameRead(b.Annotations, a.Annotations)
+}
+
+func sameRead(a, b map[string]string) bool {
+	for key, value := range a {
+		if other, ok := b[key]; isRead(key) && (!ok || other != value) {
+			return false
+		}
+	}
+	return true
+}
+
+// isRead reports whether an annotation of an Ingress can change a verdict. It
+// errs on the side of yes: every annotation with "ingress" or a certificate
+// tool in its name.
+func isRead(key string) bool {
+	return strings.Contains(key, "ingress") || strings.Contains(key, "cert-manager") || key == tlsACMEAnnotation
+}
+
+// IsSolver reports whether the Ingress is one that cert-manager makes to solve
+// an ACME HTTP-01 challenge: by its label, and because every path it routes is a
+// challenge for the solver's port. cert-manager creates it before its Pod is
+// ready and deletes it soon after (semantics section 1.O).
+func IsSolver(ing *networkingv1.Ingress) bool {
+	if ing.Labels[solverLabel] != "true" || ing.Spec.DefaultBackend != nil || len(ing.Spec.Rules) == 0 {
+		return false
+	}
+	for i := range ing.Spec.Rules {
+		http := ing.Spec.Rules[i].HTTP
+		if http == nil || len(http.Paths) == 0 {
+			return false
+		}
+		for j := range http.Paths {
+			if !IsSolverPath(&http.Paths[j]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// IsSolverPath reports whether a path routes an ACME challenge to cert-manager's
+// solver, as in a solver Ingress or where cert-manager edits the user's own.
+func IsSolverPath(p *networkingv1.HTTPIngressPath) bool {
+	return strings.HasPrefix(p.Path, acmePrefix) && p.Backend.Service != nil && p.Backend.Service.Port.Number == solverPort
+}
+
+const tlsACMEAnnotation = "kubernetes.io/tls-acme"
+
+// CertificateRequested reports whether annotations of the Ingress ask
+// cert-manager (or its predecessor) to obtain the certificates of spec.tls, so
+// that a missing or outdated Secret is normal for some minutes (semantics row
+// J01).
+func CertificateRequested(ing *networkingv1.Ingress) bool {
+	if acme, err := strconv.ParseBool(ing.Annotations[tlsACMEAnnotation]); err == nil && acme {
+		return true
+	}
+	for _, key := range []string{
+		"cert-manager.io/issuer", "cert-manager.io/cluster-issuer",
+		"certmanager.k8s.io/issuer", "certmanager.k8s.io/cluster-issuer",
+	} {
+		if ing.Annotations[key] != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// EffectiveType is the path type that ingress-nginx uses: Exact, or Prefix for
+// everything else (semantics section 0.1, line 3).
+func EffectiveType(p *networkingv1.PathType) networkingv1.PathType {
+	if p != nil && *p == networkingv1.PathTypeExact {
+		return networkingv1.PathTypeExact
+	}
+	return networkingv1.PathTypePrefix
+}
+
+// EffectivePath is the path that ingress-nginx uses: "/" where none is given.
+func EffectivePath(path string) string {
+	if path == "" {
+		return "/"
+	}
+	return path
+}
+
+// nginxAnnotation returns the value of an annotation of ingress-nginx by its
+// name without prefix. Empty and absent are the same to the controller.
+func nginxAnnotation(ing *networkingv1.Ingress, name string) string {
+	return ing.Annotations[NginxPrefix+name]
+}
+
+// IsCanary reports whether ingress-nginx treats the Ingress as a canary, which
+// adds to the backends of another Ingress and never answers alone.
+func IsCanary(ing *networkingv1.Ingress) bool {
+	return boolAnnotation(ing, "canary")
+}
+
+// ServiceUpstream reports whether the annotation service-upstream makes
+// ingress-nginx send requests to the Service's cluster IP instead of its
+// endpoints.
+func ServiceUpstream(ing *networkingv1.Ingress) bool {
+	return boolAnnotation(ing, "service-upstream")
+}
+
+func boolAnnotation(ing *networkingv1.Ingress, name string) bool {
+	on, err := strconv.ParseBool(nginxAnnotation(ing, name))
+	return err == nil && on
+}
+
+// AnswersItself reports whether annotations make ingress-nginx answer every
+// path of the Ingress with a redirect, so that no backend is ever asked
+// (semantics section 1.F, F-exceptions).
+func AnswersItself(ing *networkingv1.Ingress) bool {
+	if nginxAnnotation(ing, "permanent-redirect") != "" {
+		return true
+	}
+	return isAbsoluteURL(nginxAnnotation(ing, "temporal-redirect")) || isAbsoluteURL(nginxAnnotation(ing, "rewrite-target"))
+}
+
+func isAbsoluteURL(value string) bool {
+	u, err := url.Parse(value)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https")
+}
+
+// DefaultBackendAnnotation returns the name of the Service in the annotation
+// default-backend, which answers for a backend without endpoints. It is empty
+// when the annotation is absent.
+func DefaultBackendAnnotation(ing *networkingv1.Ingress) string {
+	return nginxAnnotation(ing, "default-backend")
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package routing
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Kind names a kind of object that a Snapshot can hold, spelled as in the
+// Kubernetes API.
+type Kind string
+
+// The kinds that checks may declare in Reads.
+const (
+	Ingresses      Kind = "Ingress"
+	IngressClasses Kind = "IngressClass"
+	Services       Kind = "Service"
+	EndpointSlices Kind = "EndpointSlice"
+	Secrets        Kind = "Secret"
+	Namespaces     Kind = "Namespace"
+)
+
+// Kinds lists every Kind, in the order in which they are shown to users.
+func Kinds() []Kind {
+	return []Kind{Ingresses, IngressClasses, Services, EndpointSlices, Secrets, Namespaces}
+}
+
+// Ref names one object. Namespace is empty for a cluster-scoped kind. For
+// EndpointSlices, Name is the name of the Service that the slices belong to.
+type Ref struct {
+	Kind      Kind
+	Namespace string
+	Name      string
+}
+
+// IngressClass is the part of a networking.k8s.io/v1 IngressClass that is read
+// here.
+type IngressClass struct {
+	metav1.ObjectMeta
+	// Controller is spec.controller, for example "k8s.io/ingress-nginx".
+	Controller string
+	// Default is true when the class is marked as the cluster's default.
+	Default bool
+}
+
+// Service is the part of a core/v1 Service that is read here.
+type Service struct {
+	metav1.ObjectMeta
+	Type         corev1.ServiceType
+	ClusterIP    string
+	ExternalName string
+	// Selecting is true when the Service has a selector, so that its
+	// EndpointSlices are written by Kubernetes and not by hand.
+	Selecting bool
+	Ports     []corev1.ServicePort
+}
+
+// EndpointSlice is the part of a discovery.k8s.io/v1 EndpointSlice that is
+// read here.
+type EndpointSlice struct {
+	metav1.ObjectMeta
+	// Service is the value of the label kubernetes.io/service-name.
+	Service     string
+	AddressType discoveryv1.AddressType
+	Ports       []discoveryv1.EndpointPort
+	Endpoints   []Endpoint
+}
+
+// Endpoint is one endpoint of an EndpointSlice. Ready follows the API's rule
+// that a condition which is not set counts as ready. The conditions serving and
+// terminating are left out: ingress-nginx ignores them.
+type Endpoint struct {
+	Addresses []string
+	Ready     bool
+}
+
+// Namespace is the part of a core/v1 Namespace that is read here: its
+// metadata.
+type Namespace struct {
+	metav1.ObjectMeta
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package routing
+
+import (
+	"time"
+)
+
+// Known is what a Snapshot can say about an object.
+type Known int
+
+// Unread is the zero value on purpose: nothing may be concluded from an object
+// that nobody looked for.
+const (
+	Unread  Known = iota // not read, or reading it failed: nothing may be concluded
+	Absent               // read, and it does not exist
+	Present              // read, and here it is
+)
+
+// Key names a namespaced object.
+type Key struct {
+	Namespace string
+	Name      string
+}
+
+// Snapshot is the cluster around one Ingress, as data. It holds only the
+// objects that [ReferencesOf] names, and Coverage says which of them were
+// looked for: only there does a missing key mean that the object does not
+// exist.
+//
+// A Snapshot is filled by its maker and is read-only afterwards. It may be read
+// by several goroutines at once.
+type Snapshot struct {
+	// Now is the time at which the Ingress is judged.
+	Now time.Time
+	// Settings is what the operator says about the controllers.
+	Settings Settings
+
+	// Classes holds all IngressClasses of the cluster by name.
+	Classes map[string]*IngressClass
+	// Services holds the Services referred to.
+	Services map[Key]*Service
+	// Slices holds the EndpointSlices of those Services, by Service.
+	Slices map[Key][]*EndpointSlice
+	// Secrets holds facts about the Secrets referred to.
+	Secrets map[Key]*SecretFacts
+	// Namespaces holds the namespace of the Ingress.
+	Namespaces map[string]*Namespace
+
+	// Names holds, for a kind and namespace of which a referenced object is
+	// missing, the names of those that exist, so that a message can suggest
+	// one. It is a help, never evidence: it may be incomplete.
+	Names map[Ref][]string
+
+	// Coverage says what was read. The most specific entry counts: the object
+	// itself, then all of a kind in a namespace (Name empty), then all of a kind
+	// (Namespace and Name empty). Without an entry nothing was read.
+	Coverage map[Ref]Coverage
+
+	// missed is called with every lookup that met something unread.
+	missed func(Ref)
+}
+
+// Coverage says whether something was read and, if not, why.
+type Coverage struct {
+	Read bool
+	// Reason is why it was not read, for people: "forbidden", "not synced yet".
+	Reason string
+}
+
+// Observe returns a copy of s that calls missed for every lookup which could
+// not be answered because the object was not read. The copy shares all objects
+// with s.
+func (s *Snapshot) Observe(missed func(Ref)) *Snapshot {
+	c := *s
+	c.missed = missed
+	return &c
+}
+
+// CoverageOf says whether the object was looked for.
+func (s *Snapshot) CoverageOf(r Ref) Coverage {
+	if c, ok := s.Coverage[r]; ok {
+		return c
+	}
+	if c, ok := s.Coverage[Ref{Kind: r.Kind, Namespace: r.Namespace}]; ok {
+		return c
+	}
+	return s.Coverage[Ref{Kind: r.Kind}]
+}
+
+// known answers a lookup that found the object or not.
+func (s *Snapshot) known(found bool, r Ref) Known {
+	if !s.CoverageOf(r).Read {
+		if s.missed != nil {
+			s.missed(r)
+		}
+		return Unread
+	}
+	if found {
+		return Present
+	}
+	return Absent
+}
+
+// Class returns the IngressClass of that name.
+func (s *Snapshot) Class(name string) (*IngressClass, Known) {
+	c, ok := s.Classes[name]
+	return c, s.known(ok, Ref{Kind: IngressClasses, Name: name})
+}
+
+// AllClasses returns all IngressClasses by name. It is Unread, or Present even
+// when there are none.
+func (s *Snapshot) AllClasses() (map[string]*IngressClass, Known) {
+	return s.Classes, s.known(true, Ref{Kind: IngressClasses})
+}
+
+// Service returns the Service of that name.
+func (s *Snapshot) Service(namespace, name string) (*Service, Known) {
+	svc, ok := s.Services[Key{namespace, name}]
+	return svc, s.known(ok, Ref{Kind: Services, Namespace: namespace, Name: name})
+}
+
+// SlicesOf returns the EndpointSlices labelled with that Service's name. It is
+// Absent when there are none.
+func (s *Snapshot) SlicesOf(namespace, service string) ([]*EndpointSlice, Known) {
+	slices := s.Slices[Key{namespace, service}]
+	return slices, s.known(len(slices) > 0, Ref{Kind: EndpointSlices, Namespace: namespace, Name: service})
+}
+
+// Secret returns the facts about the Secret of that name.
+func (s *Snapshot) Secret(namespace, name string) (*SecretFacts, Known) {
+	f, ok := s.Secrets[Key{namespace, name}]
+	return f, s.known(ok, Ref{Kind: Secrets, Namespace: namespace, Name: name})
+}
+
+// Namespace returns the Namespace of that name.
+func (s *Snapshot) Namespace(name string) (*Namespace, Known) {
+	n, ok := s.Namespaces[name]
+	return n, s.known(ok, Ref{Kind: Namespaces, Name: name})
+}

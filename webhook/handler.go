@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admission/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/routegate/routegate/checks"
+	"github.com/routegate/routegate/internal/policy"
+	"github.com/routegate/routegate/routing"
+)
+
+// maxBody bounds a review. The API server accepts objects of up to 3 MiB, and an
+// update carries two of them.
+const maxBody = 6<<20 + 1<<19
+
+// Cluster is where Snapshots come from.
+type Cluster interface {
+	// Snapshot returns the cluster around the references. The objects in confirm
+	// are read afresh. What could not be read is marked in the Snapshot; an error
+	// means that there is none at all.
+	Snapshot(ctx context.Context, refs routing.References, confirm []routing.Ref) (*routing.Snapshot, error)
+}
+
+// Handler answers AdmissionReviews about Ingresses. Build it with a struct
+// literal and check it with Validate. It is safe for concurrent use.
+type Handler struct {
+	Cluster Cluster
+	Checks  []checks.Check
+	Policy  policy.Policy
+	Metrics *Metrics
+	// Log receives one line per denial, and at V(1) one per request.
+	Log logr.Logger
+}
+
+// Validate reports what is missing or wrong.
+func (h *Handler) Validate() error {
+	var errs []error
+	if h.Cluster == nil {
+		errs = append(errs, errors.New("Cluster must be set"))
+	}
+	if len(h.Checks) == 0 {
+		errs = append(errs, errors.New("Checks must not be empty"))
+	}
+	if h.Metrics == nil {
+		errs = append(errs, errors.New("Metrics must be set"))
+	}
+	if err := errors.Join(checks.Validate(h.Checks), h.Policy.Validate(), errors.Join(errs...)); err != nil {
+		return fmt.Errorf("webhook: %w", err)
+	}
+	return nil
+}
+
+// badRequest is a request that is not an AdmissionReview about an Ingress.
+type badRequest struct {
+	status int
+	text   string
+}
+
+func (e *badRequest) Error() string { return e.text }
+
+func bad(status int, format string, args ...any) error {
+	return &badRequest{status: status, text: fmt.Sprintf(format, args...)}
+}
+
+// ServeHTTP answers 200 with a verdict; 4xx with a text for a request that is
+// not an AdmissionReview about an Ingress; and 500 for one on which there is no
+// verdict where the policy wants the API server's failurePolicy to apply.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	review, err := readReview(w, r)
+	if err != nil {
+		status := http.StatusBadRequest
+		if b := (*badRequest)(nil); errors.As(err, &b) {
+			status = b.status
+		}
+		h.Metrics.observe("", outcomeInvalid, time.Since(start))
+		h.Log.V(1).Info("invalid request", "status", status, "error", err.Error())
+		http.Error(w, err.Error(), status)
+		return
+	}
+
+	// The server's own context ends when it is told to stop; a request that has
+	// begun is answered all the same. The API server's patience bounds it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), confirmBudget(r.URL))
+	defer cancel()
+
+	d := h.decide(ctx, review)
+	outcome := d.outcome()
+	h.Metrics.observe(string(d.operation), outcome, time.Since(start))
+	h.Metrics.count(d.verdict)
+	h.log(d, outcome)
+
+	if d.verdict.Fail {
+		http.Error(w, "no verdict: "+undecidedText(d.verdict.Undecided), http.StatusInternalServerError)
+		return
+	}
+	writeReview(w, review, h.response(d))
+}
+
+// readReview reads the one AdmissionReview of a request.
+func readReview(w http.ResponseWriter, r *http.Request) (*admissionv1.AdmissionReview, error) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		return nil, bad(http.StatusMethodNotAllowed, "method %s: must be POST", r.Method)
+	}
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
+		return nil, bad(http.StatusUnsupportedMediaType, "content type %q: must be application/json", r.Header.Get("Content-Type"))
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, bad(http.StatusRequestEntityTooLarge, "body: must be at most %d bytes", tooLarge.Limit)
+	}
+	if err != nil {
+		return nil, bad(http.StatusBadRequest, "body: %v", err)
+	}
+	if len(body) == 0 {
+		return nil, bad(http.StatusBadRequest, "body: must be an AdmissionReview, is empty")
+	}
+	review := &admissionv1.AdmissionReview{}
+	if err := json.Unmarshal(body, review); err != nil {
+		return nil, bad(http.StatusBadRequest, "body: not an AdmissionReview: %v", err)
+	}
+	if want := admissionv1.SchemeGroupVersion.String(); review.APIVersion != want || review.Kind != "AdmissionReview" {
+		return nil, bad(http.StatusBadRequest, "body: is %q of %q: must be AdmissionReview of %s", review.Kind, review.APIVersion, want)
+	}
+	if review.Request == nil {
+		return nil, bad(http.StatusBadRequest, "request: must be set")
+	}
+	kind := review.Request.Kind
+	if kind.Group != networkingv1.GroupName || kind.Version != "v1" || kind.Kind != "Ingress" {
+		return nil, bad(http.StatusBadRequest, "request.kind: is %s of %s/%s: must be Ingress of networking.k8s.io/v1", kind.Kind, kind.Group, kind.Version)
+	}
+	return review, nil
+}
+
+// decision is one request and what became of it.
+type decision struct {
+	request   *admissionv1.AdmissionRequest
+	operation admissionv1.Operation
+	ingress   *networkingv1.Ingress
+	verdict   policy.Verdict
+	// confirmed is true when denials were found again in a fresh read.
+	confirmed bool
+}
+
+// decide judges the request. It never panics: that would close the connection,
+// and an API server with failurePolicy Fail would refuse the write.
+func (h *Handler) decide(ctx context.Context, review *admissionv1.AdmissionReview) (d decision) {
+	d = decision{request: review.Request, operation: review.Request.Operation}
+	defer func() {
+		if p := recover(); p != nil {
+			h.Log.Error(fmt.Errorf("panic: %v", p), "no verdict", "namespace", d.request.Namespace, "name", d.request.Name,
+				"stack", string(debug.Stack()))
+			d.verdict = h.noVerdict("Routegate failed on this request")
+		}
+	}()
+
+	if d.operation != admissionv1.Create && d.operation != admissionv1.Update {
+		return d
+	}
+	ing, err := decodeIngress(review.Request.Object.Raw)
+	if err != nil {
+		d.verdict = h.noVerdict("request.object: " + err.Error())
+		return d
+	}
+	d.ingress = ing
+	var old *networkingv1.Ingress
+	if d.operation == admissionv1.Update {
+		if old, err = decodeIngress(review.Request.OldObject.Raw); err != nil {
+			d.verdict = h.noVerdict("request.oldObject: " + err.Error())
+			return d
+		}
+	}
+	if ing.DeletionTimestamp != nil || (old != nil && routing.SameRouting(old, ing)) {
+		return d
+	}
+	// The namespace of the URL counts; an object may leave it out.
+	ing.Namespace = review.Request.Namespace
+	if old != nil {
+		old.Namespace = review.Request.Namespace
+	}
+	d.verdict, d.confirmed = h.judge(ctx, ing, old, review.Request.DryRun != nil && *review.Request.DryRun)
+	return d
+}
+
+func decodeIngress(raw []byte) (*networkingv1.Ingress, error) {
+	if len(raw) == 0 {
+		return nil, errors.New("must be set")
+	}
+	ing := &networkingv1.Ingress{}
+	if err := json.Unmarshal(raw, ing); err != nil {
+		return nil, fmt.Errorf("not an Ingress: %w", err)
+	}
+	return ing, nil
+}
+
+// judge makes a verdict from the cache and, where it denies, once more from
+// fresh reads of everything that the denial rests on: only what both find is
+// denied.
+func (h *Handler) judge(ctx context.Context, ing, old *networkingv1.Ingress, dryRun bool) (policy.Verdict, bool) {
+	enabled := h.Policy.Enabled(h.Checks)
+	if len(enabled) == 0 {
+		return policy.Verdict{}, false
+	}
+	refs := routing.ReferencesOf(ing, old)
+	verdictOf := func(confirm []routing.Ref) (policy.Verdict, *routing.Snapshot) {
+		snap, err := h.Cluster.Snapshot(ctx, refs, confirm)
+		if err != nil {
+			h.Log.V(1).Info("no snapshot", "error", err.Error())
+			return h.noVerdict("the cluster could not be read"), nil
+		}
+		r := policy.Request{Checks: enabled, New: checks.Run(enabled, ing, snap), DryRun: dryRun, Now: snap.Now}
+		if old != nil {
+			r.Old = checks.Run(enabled, old, snap)
+		}
+		r.Namespace, _ = snap.Namespace(ing.Namespace)
+		return h.Policy.Decide(r), snap
+	}
+
+	first, snap := verdictOf(nil)
+	if len(first.Denied) == 0 {
+		return first, false
+	}
+	second, fresh := verdictOf(evidence(first.Denied, ing, snap))
+	if fresh == nil {
+		return second, false
+	}
+	if reason := fresh.CoverageOf(namespaceRef(ing)); !reason.Read {
+		return h.noVerdict(fmt.Sprintf("Namespace %q: %s", ing.Namespace, reason.Reason)), false
+	}
+	return h.agreed(first, second), true
+}
+
+// evidence names what a denial rests on: what its findings name, the
+// IngressClass that says which controller serves the Ingress, and the Namespace.
+func evidence(denied []checks.Finding, ing *networkingv1.Ingress, snap *routing.Snapshot) []routing.Ref {
+	refs := []routing.Ref{namespaceRef(ing)}
+	if class := snap.ClassOf(ing); class.Name != "" {
+		refs = append(refs, routing.Ref{Kind: routing.IngressClasses, Name: class.Name})
+	}
+	for _, f := range denied {
+		refs = append(refs, f.RestsOn...)
+	}
+	seen := make(map[routing.Ref]bool, len(refs))
+	unique := refs[:0]
+	for _, ref := range refs {
+		if !seen[ref] {
+			seen[ref] = true
+			unique = append(unique, ref)
+		}
+	}
+	return unique
+}
+
+func namespaceRef(ing *networkingv1.Ingress) routing.Ref {
+	return routing.Ref{Kind: routing.Namespaces, Name: ing.Namespace}
+}
+
+// agreed is the second verdict, in which what the first did not deny is not
+// denied either: nobody confirmed it.
+func (h *Handler) agreed(first, second policy.Verdict) policy.Verdict {
+	before := make(map[checks.Fingerprint]bool, len(first.Denied))
+	for _, f := range first.Denied {
+		before[f.Fingerprint()] = true
+	}
+	var denied []checks.Finding
+	for _, f := range second.Denied {
+		if before[f.Fingerprint()] {
+			denied = append(denied, f)
+		} else {
+			second.Warned = append(second.Warned, policy.Warning{Finding: f, Because: "not denied: seen only once"})
+		}
+	}
+	second.Denied = denied
+	return second
+}
+
+// noVerdict is undecided on all checks together.
+func (h *Handler) noVerdict(reason string) policy.Verdict {
+	return policy.Verdict{
+		Undecided: []checks.Finding{{Fact: reason, Undecided: true}},
+		Fail:      h.Policy.OnUndecided == policy.Fail,
+	}
+}
+
+// confirmBudget is how long the fresh reads of a denial may take: half of what
+// the API server waits, less the second by which it rounds up the timeout that
+// it sends. Five seconds where it sends none.
+func confirmBudget(u *url.URL) time.Duration {
+	const absent, most = 5 * time.Second, 30 * time.Second
+	text := u.Query().Get("timeout")
+	if text == "" {
+		return absent
+	}
+	timeout, err := time.ParseDuration(text)
+	if err != nil {
+		return absent
+	}
+	return max(0, (min(timeout, most)-time.Second)/2)
+}
+
+func (h *Handler) log(d decision, outcome string) {
+	if outcome != outcomeDenied && !h.Log.V(1).Enabled() {
+		return
+	}
+	values := []any{
+		"namespace", d.request.Namespace, "name", nameOf(d), "operation", d.operation, "outcome", outcome,
+		"user", d.request.UserInfo.Username, "uid", d.request.UID,
+	}
+	if outcome == outcomeDenied {
+		h.Log.Info("denied", append(values, "confirmed", d.confirmed, "findings", texts(d.verdict.Denied))...)
+		return
+	}
+	h.Log.V(1).Info("answered", values...)
+}
+
+// nameOf is the name of the Ingress; with generateName there is none yet.
+func nameOf(d decision) string {
+	if d.request.Name != "" || d.ingress == nil {
+		return d.request.Name
+	}
+	if d.ingress.Name != "" {
+		return d.ingress.Name
+	}
+	return d.ingress.GenerateName
+}
