@@ -77,7 +77,7 @@ test: ## Vet, then run all tests, those against a real kube-apiserver included.
 	@assets=$$($(controlplane)); \
 	echo "test: control plane in $$assets"; \
 	failed=0; \
-	KUBEBUILDER_ASSETS=$$assets $(if $(RACE),CGO_ENABLED=1) $(tool) gotestsum --format=pkgname-and-test-fails --format-hide-empty-pkg --jsonfile=bin/test.json -- \
+	$(if $(MAKE_TERMOUT),,GINKGO_NO_COLOR=1) KUBEBUILDER_ASSETS=$$assets $(if $(RACE),CGO_ENABLED=1) $(tool) gotestsum --format=pkgname --format-hide-empty-pkg --jsonfile=bin/test.json -- \
 		-count=1 -timeout=$(TEST_TIMEOUT) $(if $(RACE),-race) $(PKG) || failed=$$?; \
 	awk '/"Action":"run"/ {tests++} \
 		match($$0, /Ran [0-9]+ of [0-9]+ Specs/) {split(substr($$0, RSTART), words, " "); specs += words[2]} \

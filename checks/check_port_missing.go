@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/routegate/routegate/routing"
 )
@@ -64,41 +65,43 @@ func portText(p networkingv1.ServiceBackendPort) string {
 	return strconv.Itoa(int(p.Number))
 }
 
-// acceptedPorts suggests the port that was probably meant, else lists the
-// Service's ports: their names where a name was given and there are any, else
-// their numbers.
+// acceptedPorts lists the Service's ports, by name where a name was given and
+// there are any, and suggests the one that was probably meant.
 func acceptedPorts(svc *routing.Service, given networkingv1.ServiceBackendPort) string {
-	var numbers, names []string
-	// spelling maps what a user may have misspelt to what to write instead.
-	spelling := map[string]string{}
+	var numbers, names, candidates []string
+	// instead maps what may have been misspelt to what to write.
+	instead := map[string]string{}
+	add := func(spelling, write string) {
+		if _, taken := instead[spelling]; !taken {
+			instead[spelling] = write
+			candidates = append(candidates, spelling)
+		}
+	}
 	for _, p := range svc.Ports {
-		number := strconv.Itoa(int(p.Port))
-		numbers = append(numbers, number)
-		write := number
+		numbers = append(numbers, strconv.Itoa(int(p.Port)))
 		if p.Name != "" {
 			names = append(names, quote(p.Name))
-			if given.Name != "" {
-				write = quote(p.Name)
-			}
-			spelling[p.Name] = quote(p.Name)
 		}
-		if target := p.TargetPort.String(); target != "0" && target != "" && target != number {
-			if _, taken := spelling[target]; !taken {
-				spelling[target] = fmt.Sprintf("%s, whose targetPort is %s", write, target)
-			}
+		if given.Name != "" && p.Name != "" {
+			add(p.Name, quote(p.Name))
 		}
-		spelling[number] = number
+		if given.Name == "" {
+			add(strconv.Itoa(int(p.Port)), strconv.Itoa(int(p.Port)))
+		}
 	}
-	candidates := make([]string, 0, len(spelling))
-	for s := range spelling {
-		candidates = append(candidates, s)
+	for _, p := range svc.Ports {
+		target := p.TargetPort.String()
+		if isName := p.TargetPort.Type == intstr.String; isName == (given.Name != "") && target != "0" {
+			add(target, fmt.Sprintf("%d, whose targetPort is %s", p.Port, target))
+		}
 	}
 	list := numbers
 	if given.Name != "" && len(names) > 0 {
 		list = names
 	}
-	if near := nearest(routing.BackendPort(given), candidates); near != "" {
-		return oneOf(list) + "; did you mean " + spelling[near] + "?"
+	near := instead[nearest(routing.BackendPort(given), candidates)]
+	if near == "" || oneOf(list) == "must be "+near {
+		return oneOf(list)
 	}
-	return oneOf(list)
+	return oneOf(list) + "; did you mean " + near + "?"
 }

@@ -4,6 +4,7 @@ package checks
 
 import (
 	"fmt"
+	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
 
@@ -43,10 +44,9 @@ func runServiceMissing(ing *networkingv1.Ingress, snap *routing.Snapshot) []Find
 			return nil
 		}
 		f := Finding{
-			Field: b.field.Child("service", "name"),
-			Fact:  fmt.Sprintf("Service %s does not exist in namespace %s", quote(name), quote(ing.Namespace)),
-			Accepted: didYouMean(name,
-				snap.Names[routing.Ref{Kind: routing.Services, Namespace: ing.Namespace}]),
+			Field:     b.field.Child("service", "name"),
+			Fact:      fmt.Sprintf("Service %s does not exist in namespace %s", quote(name), quote(ing.Namespace)),
+			Accepted:  acceptedServices(ing, snap, name),
 			Outcome:   "requests get 503",
 			Subject:   b.about("Service/" + name),
 			RestsOn:   []routing.Ref{serviceRef(ing, name)},
@@ -60,6 +60,16 @@ func runServiceMissing(ing *networkingv1.Ingress, snap *routing.Snapshot) []Find
 		findings = append(findings, f)
 	}
 	return findings
+}
+
+// acceptedServices suggests the Service that was probably meant, else tells the
+// namespace's Services if they are few.
+func acceptedServices(ing *networkingv1.Ingress, snap *routing.Snapshot, name string) string {
+	names := snap.Names[routing.Ref{Kind: routing.Services, Namespace: ing.Namespace}]
+	if near := didYouMean(name, names); near != "" || len(names) == 0 || len(names) > maxListed {
+		return near
+	}
+	return "there is " + strings.Join(sortedQuoted(names), ", ")
 }
 
 // useAnnotation is the port name with which the AWS Load Balancer Controller

@@ -167,16 +167,36 @@ func oneOf(values []string) string {
 // nearest returns the candidate that the value is probably a misspelling of, or
 // nothing. The closest wins, among equals the first in alphabetical order.
 func nearest(value string, candidates []string) string {
+	if len(value) < 2 {
+		return ""
+	}
 	best, bestDistance := "", max(1, len(value)/3)+1
 	for _, candidate := range slices.Sorted(slices.Values(candidates)) {
 		if len(candidate)-len(value) >= bestDistance || len(value)-len(candidate) >= bestDistance {
 			continue
 		}
-		if d := levenshtein.ComputeDistance(value, candidate); d < bestDistance {
+		if d := distance(value, candidate); d < bestDistance {
 			best, bestDistance = candidate, d
 		}
 	}
 	return best
+}
+
+// distance is the number of letters by which two names differ; two neighbours
+// that changed places count as one.
+func distance(a, b string) int {
+	d := levenshtein.ComputeDistance(a, b)
+	if d != 2 || len(a) != len(b) {
+		return d
+	}
+	i := 0
+	for a[i] == b[i] {
+		i++
+	}
+	if i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:] {
+		return 1
+	}
+	return d
 }
 
 // didYouMean writes the suggestion of a near name, or nothing.

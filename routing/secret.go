@@ -112,7 +112,7 @@ func judgePair(data map[string][]byte) (*CertificateFacts, string) {
 	case block == nil:
 		return nil, "holds no PEM block in tls.crt"
 	case block.Type != "CERTIFICATE":
-		return nil, "must have the certificate as the first PEM block of tls.crt"
+		return nil, "has no certificate as the first PEM block of tls.crt"
 	}
 	leaf, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {

@@ -50,13 +50,13 @@ type Handler struct {
 func (h *Handler) Validate() error {
 	var errs []error
 	if h.Cluster == nil {
-		errs = append(errs, errors.New("Cluster must be set"))
+		errs = append(errs, errors.New("the field Cluster must be set"))
 	}
 	if len(h.Checks) == 0 {
-		errs = append(errs, errors.New("Checks must not be empty"))
+		errs = append(errs, errors.New("the field Checks must not be empty"))
 	}
 	if h.Metrics == nil {
-		errs = append(errs, errors.New("Metrics must be set"))
+		errs = append(errs, errors.New("the field Metrics must be set"))
 	}
 	if err := errors.Join(checks.Validate(h.Checks), h.Policy.Validate(), errors.Join(errs...)); err != nil {
 		return fmt.Errorf("webhook: %w", err)

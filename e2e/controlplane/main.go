@@ -245,7 +245,7 @@ func ensure(ctx context.Context, dir string, components []component, progress io
 	defer func() { _ = os.RemoveAll(temp) }()
 
 	fmt.Fprintf(progress, "controlplane: building into %s\n", dir)
-	fmt.Fprintln(progress, "controlplane: the first build takes 5 to 15 minutes and about 6 GB of Go's build and module caches")
+	fmt.Fprintln(progress, "controlplane: the first build takes 5 to 15 minutes and about 4 GB of Go's build and module caches")
 	for i, c := range components {
 		file := filepath.Join(dir, c.name)
 		if isExecutable(file) {

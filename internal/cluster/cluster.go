@@ -51,13 +51,13 @@ type Config struct {
 func (c Config) Validate() error {
 	var errs []error
 	if c.Client == nil {
-		errs = append(errs, errors.New("Client must be set"))
+		errs = append(errs, errors.New("the field Client must be set"))
 	}
 	if c.LiveReads < 1 {
-		errs = append(errs, fmt.Errorf("LiveReads is %d; must be at least 1", c.LiveReads))
+		errs = append(errs, fmt.Errorf("the field LiveReads is %d; must be at least 1", c.LiveReads))
 	}
 	if c.Metrics == nil {
-		errs = append(errs, errors.New("Metrics must be set"))
+		errs = append(errs, errors.New("the field Metrics must be set"))
 	}
 	return errors.Join(errs...)
 }

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policy_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/routegate/routegate/checks"
+	"github.com/routegate/routegate/internal/policy"
+	"github.com/routegate/routegate/routing"
+)
+
+var (
+	certain   = checks.Check{Name: "certain", Default: checks.Deny}
+	transient = checks.Check{Name: "transient", Default: checks.Warn}
+	hardened  = checks.Check{Name: "hardened", Default: checks.Warn, Strict: checks.Deny}
+	silent    = checks.Check{Name: "silent", Default: checks.Off}
+	all       = []checks.Check{certain, hardened, silent, transient}
+
+	now  = time.Date(2026, time.November, 21, 0, 0, 0, 0, time.UTC)
+	rest = []routing.Ref{{Kind: routing.Services, Namespace: "app", Name: "web"}}
+)
+
+func found(check, object string) checks.Finding {
+	return checks.Finding{Check: check, Fact: object, Subject: checks.Subject{Object: object}}
+}
+
+func elsewhere(check, object string) checks.Finding {
+	f := found(check, object)
+	f.RestsOn = rest
+	return f
+}
+
+func namespaceOf(age time.Duration) *routing.Namespace {
+	return &routing.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "app", CreationTimestamp: metav1.NewTime(now.Add(-age))}}
+}
+
+func TestDecide(t *testing.T) {
+	standard := policy.Policy{Preset: policy.Standard, OnUndecided: policy.Allow}
+	failing := policy.Policy{Preset: policy.Standard, OnUndecided: policy.Fail}
+	tentative := found("certain", "x")
+	tentative.Tentative = true
+	undecided := checks.Finding{Check: "certain", Fact: "not read", Undecided: true}
+	undecidedWarning := checks.Finding{Check: "transient", Fact: "not read", Undecided: true}
+
+	for name, tc := range map[string]struct {
+		policy  policy.Policy
+		request policy.Request
+		want    string // one word per finding, as summary writes them
+		allowed bool
+	}{
+		"nothing":   {standard, policy.Request{}, "", true},
+		"deny":      {standard, policy.Request{New: []checks.Finding{found("certain", "x")}}, "denied:x", false},
+		"warn":      {standard, policy.Request{New: []checks.Finding{found("transient", "x")}}, "warned:x", true},
+		"off":       {standard, policy.Request{New: []checks.Finding{found("silent", "x")}}, "", true},
+		"observe":   {policy.Policy{Preset: policy.Observe, OnUndecided: policy.Allow}, policy.Request{New: []checks.Finding{found("certain", "x")}}, "warned:x", true},
+		"strict":    {policy.Policy{Preset: policy.Strict, OnUndecided: policy.Allow}, policy.Request{New: []checks.Finding{found("hardened", "x"), found("transient", "y")}}, "denied:x warned:y", false},
+		"tentative": {standard, policy.Request{New: []checks.Finding{tentative}}, "warned:x(heal)", true},
+
+		"ratchet: it was there before":      {standard, policy.Request{New: []checks.Finding{found("certain", "x")}, Old: []checks.Finding{found("certain", "x")}}, "warned:x(before)", true},
+		"ratchet: something else was there": {standard, policy.Request{New: []checks.Finding{found("certain", "x")}, Old: []checks.Finding{found("certain", "y")}}, "denied:x", false},
+		"ratchet: another check found it":   {standard, policy.Request{New: []checks.Finding{found("certain", "x")}, Old: []checks.Finding{found("transient", "x")}}, "denied:x", false},
+		"ratchet: nobody knows":             {standard, policy.Request{New: []checks.Finding{found("certain", "x")}, Old: []checks.Finding{undecided}}, "warned:x(before)", true},
+
+		"dry run, fault in the Ingress":       {standard, policy.Request{DryRun: true, New: []checks.Finding{found("certain", "x")}}, "denied:x", false},
+		"dry run, fault elsewhere":            {standard, policy.Request{DryRun: true, New: []checks.Finding{elsewhere("certain", "x")}}, "warned:x(real write)", true},
+		"grace period, new namespace":         {policy.Policy{Preset: policy.Standard, OnUndecided: policy.Allow, GracePeriod: time.Minute}, policy.Request{Namespace: namespaceOf(time.Second), New: []checks.Finding{elsewhere("certain", "x"), found("certain", "y")}}, "denied:y warned:x(younger)", false},
+		"grace period, old namespace":         {policy.Policy{Preset: policy.Standard, OnUndecided: policy.Allow, GracePeriod: time.Minute}, policy.Request{Namespace: namespaceOf(time.Hour), New: []checks.Finding{elsewhere("certain", "x")}}, "denied:x", false},
+		"grace period, namespace not read":    {policy.Policy{Preset: policy.Standard, OnUndecided: policy.Allow, GracePeriod: time.Minute}, policy.Request{New: []checks.Finding{elsewhere("certain", "x")}}, "denied:x", false},
+		"no grace period, very new namespace": {standard, policy.Request{Namespace: namespaceOf(0), New: []checks.Finding{elsewhere("certain", "x")}}, "denied:x", false},
+
+		"undecided, allow":                  {standard, policy.Request{New: []checks.Finding{undecided}}, "undecided:not read", true},
+		"undecided, fail":                   {failing, policy.Request{New: []checks.Finding{undecided}}, "undecided:not read FAIL", false},
+		"undecided on a warning, fail":      {failing, policy.Request{New: []checks.Finding{undecidedWarning}}, "undecided:not read", true},
+		"undecided beside a denial, fail":   {failing, policy.Request{New: []checks.Finding{undecided, found("certain", "x")}}, "denied:x undecided:not read", false},
+		"undecided beside a warning, allow": {standard, policy.Request{New: []checks.Finding{undecided, found("transient", "x")}}, "warned:x undecided:not read", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.request.Checks, tc.request.Now = all, now
+			v := tc.policy.Decide(tc.request)
+			if got := summary(v); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+			if v.Allowed() != tc.allowed {
+				t.Errorf("Allowed is %v, want %v", v.Allowed(), tc.allowed)
+			}
+		})
+	}
+}
+
+func summary(v policy.Verdict) string {
+	var words []string
+	for _, f := range v.Denied {
+		words = append(words, "denied:"+f.Fact)
+	}
+	for _, w := range v.Warned {
+		word := "warned:" + w.Fact
+		for _, key := range []string{"before", "heal", "real write", "younger"} {
+			if strings.Contains(w.Because, key) {
+				word += "(" + key + ")"
+				break
+			}
+		}
+		words = append(words, word)
+	}
+	for _, f := range v.Undecided {
+		words = append(words, "undecided:"+f.Fact)
+	}
+	if v.Fail {
+		words = append(words, "FAIL")
+	}
+	return strings.Join(words, " ")
+}
+
+func TestEnabledLeavesOutWhatIsOff(t *testing.T) {
+	p := policy.Policy{Preset: policy.Standard, OnUndecided: policy.Allow}
+	var names []string
+	for _, c := range p.Enabled(all) {
+		names = append(names, c.Name)
+	}
+	if want := []string{"certain", "hardened", "transient"}; !slices.Equal(names, want) {
+		t.Errorf("got %v, want %v", names, want)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	if err := (policy.Policy{Preset: policy.Standard, OnUndecided: policy.Fail}).Validate(); err != nil {
+		t.Errorf("a valid policy: %v", err)
+	}
+	err := policy.Policy{Preset: "lax", OnUndecided: "deny", GracePeriod: -time.Second}.Validate()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{
+		`preset "lax": must be one of observe, standard, strict`,
+		`onUndecided "deny": must be one of allow, fail`,
+		"gracePeriod -1s: must not be negative",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q does not say %q", err, want)
+		}
+	}
+}

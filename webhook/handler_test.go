@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-logr/logr"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/routegate/routegate/checks"
+	"github.com/routegate/routegate/internal/cluster"
+	"github.com/routegate/routegate/internal/policy"
+	"github.com/routegate/routegate/routing"
+	"github.com/routegate/routegate/webhook"
+)
+
+// twoViews is a cluster whose cache and live reads may differ.
+type twoViews struct {
+	cached, live *cluster.Static
+	// failing are objects whose live read fails.
+	failing map[routing.Ref]string
+	// hang makes a live read wait for the end of its context.
+	hang      bool
+	err       error
+	panics    bool
+	confirmed atomic.Value // []routing.Ref
+}
+
+func (c *twoViews) Snapshot(ctx context.Context, refs routing.References, confirm []routing.Ref) (*routing.Snapshot, error) {
+	if c.panics {
+		panic("the cluster is on fire")
+	}
+	if c.err != nil {
+		return nil, c.err
+	}
+	if len(confirm) == 0 {
+		return c.cached.Snapshot(ctx, refs, nil)
+	}
+	c.confirmed.Store(confirm)
+	if c.hang {
+		<-ctx.Done()
+		c.failing = map[routing.Ref]string{}
+		for _, ref := range confirm {
+			c.failing[ref] = "the API server did not answer in time"
+		}
+	}
+	snap, err := c.live.Snapshot(ctx, refs, nil)
+	for ref, reason := range c.failing {
+		snap.Coverage[ref] = routing.Coverage{Reason: reason}
+	}
+	return snap, err
+}
+
+func class(name, controller string) *networkingv1.IngressClass {
+	return &networkingv1.IngressClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: networkingv1.IngressClassSpec{Controller: controller}}
+}
+
+func service(name string) *corev1.Service {
+	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "app", Name: name}}
+	svc.Spec.Ports = []corev1.ServicePort{{Port: 80, Protocol: corev1.ProtocolTCP}}
+	return svc
+}
+
+func ingress(services ...string) *networkingv1.Ingress {
+	nginx, prefix := "nginx", networkingv1.PathTypePrefix
+	ing := &networkingv1.Ingress{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "Ingress"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "app", Name: "web"},
+		Spec:       networkingv1.IngressSpec{IngressClassName: &nginx},
+	}
+	for i, name := range services {
+		ing.Spec.Rules = append(ing.Spec.Rules, networkingv1.IngressRule{
+			Host: fmt.Sprintf("h%d.example", i),
+			IngressRuleValue: networkingv1.IngressRuleValue{HTTP: &networkingv1.HTTPIngressRuleValue{
+				Paths: []networkingv1.HTTPIngressPath{{Path: "/", PathType: &prefix, Backend: networkingv1.IngressBackend{
+					Service: &networkingv1.IngressServiceBackend{Name: name, Port: networkingv1.ServiceBackendPort{Number: 80}},
+				}}},
+			}},
+		})
+	}
+	return ing
+}
+
+func review(operation admissionv1.Operation, ing, old *networkingv1.Ingress) *admissionv1.AdmissionReview {
+	r := &admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
+		Request: &admissionv1.AdmissionRequest{
+			UID:       "review-1",
+			Kind:      metav1.GroupVersionKind{Group: "networking.k8s.io", Version: "v1", Kind: "Ingress"},
+			Operation: operation,
+			Namespace: "app",
+			Name:      "web",
+		},
+	}
+	raw := func(i *networkingv1.Ingress) (e runtime.RawExtension) {
+		if i != nil {
+			var err error
+			e.Raw, err = json.Marshal(i)
+			Expect(err).NotTo(HaveOccurred())
+		}
+		return e
+	}
+	r.Request.Object, r.Request.OldObject = raw(ing), raw(old)
+	return r
+}
+
+var _ = Describe("Handler", func() {
+	var (
+		world    *twoViews
+		handler  *webhook.Handler
+		registry *prometheus.Registry
+		logged   *atomic.Int32
+		server   *httptest.Server
+		client   = &http.Client{Timeout: time.Minute}
+	)
+
+	BeforeEach(func() {
+		world = &twoViews{cached: cluster.NewStatic(), live: cluster.NewStatic()}
+		for _, view := range []*cluster.Static{world.cached, world.live} {
+			Expect(view.Apply(class("nginx", "k8s.io/ingress-nginx"))).To(Succeed())
+			Expect(view.Apply(service("web"))).To(Succeed())
+			Expect(view.Apply(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "app"}})).To(Succeed())
+		}
+		registry = prometheus.NewRegistry()
+		metrics, err := webhook.NewMetrics(registry)
+		Expect(err).NotTo(HaveOccurred())
+		logged = &atomic.Int32{}
+		handler = &webhook.Handler{
+			Cluster: world,
+			Checks:  onlyCertain(),
+			Policy:  policy.Policy{Preset: policy.Standard, OnUndecided: policy.Allow},
+			Metrics: metrics,
+			Log:     logr.New(countingSink{logged}),
+		}
+		Expect(handler.Validate()).To(Succeed())
+		server = httptest.NewServer(handler)
+		DeferCleanup(server.Close)
+	})
+
+	post := func(ctx context.Context, query, contentType string, body []byte) (int, string) {
+		GinkgoHelper()
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+query, bytes.NewReader(body))
+		Expect(err).NotTo(HaveOccurred())
+		req.Header.Set("Content-Type", contentType)
+		resp, err := client.Do(req)
+		Expect(err).NotTo(HaveOccurred())
+		defer func() { Expect(resp.Body.Close()).To(Succeed()) }()
+		text, err := io.ReadAll(resp.Body)
+		Expect(err).NotTo(HaveOccurred())
+		return resp.StatusCode, string(text)
+	}
+	ask := func(ctx context.Context, r *admissionv1.AdmissionReview, query ...string) *admissionv1.AdmissionResponse {
+		GinkgoHelper()
+		body, err := json.Marshal(r)
+		Expect(err).NotTo(HaveOccurred())
+		status, text := post(ctx, "/"+strings.Join(query, ""), "application/json", body)
+		Expect(status).To(Equal(http.StatusOK), text)
+		answer := &admissionv1.AdmissionReview{}
+		Expect(json.Unmarshal([]byte(text), answer)).To(Succeed())
+		Expect(answer.TypeMeta).To(Equal(r.TypeMeta))
+		Expect(answer.Response.UID).To(Equal(types.UID("review-1")))
+		return answer.Response
+	}
+	counted := func(operation, outcome string) float64 {
+		GinkgoHelper()
+		families, err := registry.Gather()
+		Expect(err).NotTo(HaveOccurred())
+		for _, family := range families {
+			if family.GetName() != "routegate_admission_requests_total" {
+				continue
+			}
+			for _, m := range family.GetMetric() {
+				if m.GetLabel()[0].GetValue() == operation && m.GetLabel()[1].GetValue() == outcome {
+					return m.GetCounter().GetValue()
+				}
+			}
+		}
+		return 0
+	}
+
+	const missing = `spec.rules[0].http.paths[0].backend.service.name: Service "api" does not exist in namespace "app"; there is "web" (service-missing): requests get 503`
+
+	It("allows an Ingress without a fault, silently", func(ctx SpecContext) {
+		resp := ask(ctx, review(admissionv1.Create, ingress("web"), nil))
+		Expect(resp.Allowed).To(BeTrue())
+		Expect(resp.Warnings).To(BeEmpty())
+		Expect(resp.Result).To(BeNil())
+		Expect(counted("CREATE", "allowed")).To(Equal(1.0))
+	})
+
+	It("denies with the field, the fact and the cause, and logs one line", func(ctx SpecContext) {
+		resp := ask(ctx, review(admissionv1.Create, ingress("api"), nil))
+		Expect(resp.Allowed).To(BeFalse())
+		Expect(resp.Result.Code).To(BeEquivalentTo(http.StatusForbidden))
+		Expect(resp.Result.Message).To(Equal(missing))
+		Expect(resp.Result.Details.Causes).To(ConsistOf(metav1.StatusCause{
+			Type: "service-missing", Field: "spec.rules[0].http.paths[0].backend.service.name", Message: missing,
+		}))
+		Expect(resp.AuditAnnotations).To(Equal(map[string]string{"denied": "service-missing"}))
+		Expect(counted("CREATE", "denied")).To(Equal(1.0))
+		Expect(logged.Load()).To(BeEquivalentTo(1))
+		Expect(testutil.GatherAndCount(registry, "routegate_findings_total")).To(Equal(1))
+	})
+
+	It("shows at most ten reasons", func(ctx SpecContext) {
+		var names []string
+		for i := range 12 {
+			names = append(names, fmt.Sprintf("gone-%d", i))
+		}
+		resp := ask(ctx, review(admissionv1.Create, ingress(names...), nil))
+		Expect(resp.Allowed).To(BeFalse())
+		Expect(resp.Result.Message).To(HavePrefix("12 reasons why this Ingress cannot route:\n- spec.rules[0]."))
+		Expect(resp.Result.Message).To(HaveSuffix("\n- and 2 more"))
+		Expect(resp.Result.Details.Causes).To(HaveLen(10))
+	})
+
+	It("cuts and cleans warnings", func(ctx SpecContext) {
+		handler.Policy.Preset = policy.Observe
+		ing := ingress("api", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k")
+		ing.Spec.Rules[0].HTTP.Paths[0].Backend.Service.Name = "evil\x1b[2J\u202e" + strings.Repeat("ü", 400)
+		resp := ask(ctx, review(admissionv1.Create, ing, nil))
+		Expect(resp.Allowed).To(BeTrue())
+		Expect(resp.Warnings).To(HaveLen(10))
+		Expect(resp.Warnings[9]).To(Equal("and 2 more"))
+		for _, warning := range resp.Warnings {
+			Expect(utf8.ValidString(warning)).To(BeTrue())
+			Expect(utf8.RuneCountInString(warning)).To(BeNumerically("<=", 256))
+			Expect(strings.ContainsAny(warning, "\x1b\u202e\n")).To(BeFalse(), warning)
+		}
+	})
+
+	Describe("what is let through unexamined", func() {
+		BeforeEach(func() { world.panics = true }) // the cluster must not be asked
+
+		It("is a deletion", func(ctx SpecContext) {
+			Expect(ask(ctx, review(admissionv1.Delete, nil, ingress("api"))).Allowed).To(BeTrue())
+		})
+		It("is an Ingress that is being deleted", func(ctx SpecContext) {
+			ing := ingress("api")
+			ing.DeletionTimestamp = &metav1.Time{Time: time.Now()}
+			Expect(ask(ctx, review(admissionv1.Update, ing, ingress("web"))).Warnings).To(BeEmpty())
+		})
+		It("is an update that changes nothing about routing", func(ctx SpecContext) {
+			ing := ingress("api")
+			ing.Finalizers = []string{"example.com/done"}
+			ing.Labels = map[string]string{"team": "shop"}
+			ing.Annotations = map[string]string{"example.com/note": "hello"}
+			Expect(ask(ctx, review(admissionv1.Update, ing, ingress("api"))).Warnings).To(BeEmpty())
+		})
+	})
+
+	It("warns of what an Ingress had before, and denies what it did not", func(ctx SpecContext) {
+		old, ing := ingress("api"), ingress("api")
+		ing.Annotations = map[string]string{"nginx.ingress.kubernetes.io/proxy-body-size": "8m"}
+		resp := ask(ctx, review(admissionv1.Update, ing, old))
+		Expect(resp.Allowed).To(BeTrue())
+		Expect(resp.Warnings).To(ConsistOf(missing + " [not denied: the Ingress had this before]"))
+
+		resp = ask(ctx, review(admissionv1.Update, ingress("api", "gone"), old))
+		Expect(resp.Allowed).To(BeFalse())
+		Expect(resp.Result.Message).To(ContainSubstring(`Service "gone"`))
+		Expect(resp.Result.Message).NotTo(ContainSubstring(`Service "api"`))
+	})
+
+	It("only warns on a dry run", func(ctx SpecContext) {
+		r := review(admissionv1.Create, ingress("api"), nil)
+		yes := true
+		r.Request.DryRun = &yes
+		resp := ask(ctx, r)
+		Expect(resp.Allowed).To(BeTrue())
+		Expect(resp.Warnings).To(ConsistOf(missing + " [dry run: a real write would be denied]"))
+	})
+
+	Describe("confirmation", func() {
+		It("reads what the denial rests on, the class and the namespace", func(ctx SpecContext) {
+			ask(ctx, review(admissionv1.Create, ingress("api"), nil))
+			Expect(world.confirmed.Load()).To(ConsistOf(
+				routing.Ref{Kind: routing.Namespaces, Name: "app"},
+				routing.Ref{Kind: routing.IngressClasses, Name: "nginx"},
+				routing.Ref{Kind: routing.Services, Namespace: "app", Name: "api"},
+			))
+		})
+		It("allows what the cache has not seen yet", func(ctx SpecContext) {
+			Expect(world.live.Apply(service("api"))).To(Succeed())
+			resp := ask(ctx, review(admissionv1.Create, ingress("api"), nil))
+			Expect(resp.Allowed).To(BeTrue())
+			Expect(resp.Warnings).To(BeEmpty())
+		})
+		It("does not deny what only the fresh reads find", func(ctx SpecContext) {
+			Expect(world.live.Delete(service("web"))).To(Succeed())
+			resp := ask(ctx, review(admissionv1.Create, ingress("api", "web"), nil))
+			Expect(resp.Allowed).To(BeFalse())
+			Expect(resp.Result.Details.Causes).To(HaveLen(1))
+			Expect(resp.Warnings).To(ConsistOf(HaveSuffix("[not denied: seen only once]")))
+		})
+		It("is undecided where an object cannot be read", func(ctx SpecContext) {
+			world.failing = map[routing.Ref]string{{Kind: routing.Services, Namespace: "app", Name: "api"}: "Routegate is not allowed to read it"}
+			resp := ask(ctx, review(admissionv1.Create, ingress("api"), nil))
+			Expect(resp.Allowed).To(BeTrue())
+			Expect(resp.Warnings).To(ConsistOf(`no verdict on parts of this Ingress: Service "api": Routegate is not allowed to read it (port-missing, port-not-tcp, service-missing)`))
+			Expect(counted("CREATE", "undecided")).To(Equal(1.0))
+		})
+		It("is undecided where the namespace cannot be read", func(ctx SpecContext) {
+			world.failing = map[routing.Ref]string{{Kind: routing.Namespaces, Name: "app"}: "the API server could not be asked"}
+			resp := ask(ctx, review(admissionv1.Create, ingress("api"), nil))
+			Expect(resp.Allowed).To(BeTrue())
+			Expect(resp.Warnings).To(ConsistOf(ContainSubstring(`Namespace "app": the API server could not be asked`)))
+		})
+		It("ends within half of what the API server waits", func(ctx SpecContext) {
+			world.hang = true
+			for _, query := range []string{"?timeout=1s", "?timeout=2s"} {
+				resp := ask(ctx, review(admissionv1.Create, ingress("api"), nil), query)
+				Expect(resp.Allowed).To(BeTrue())
+				Expect(resp.Warnings).To(ConsistOf(ContainSubstring("did not answer in time")))
+			}
+		}, NodeTimeout(20*time.Second))
+	})
+
+	Describe("without a verdict", func() {
+		verdicts := func(ctx context.Context, reason string) {
+			GinkgoHelper()
+			resp := ask(ctx, review(admissionv1.Create, ingress("api"), nil))
+			Expect(resp.Allowed).To(BeTrue())
+			Expect(resp.Warnings).To(ConsistOf(ContainSubstring(reason)))
+
+			handler.Policy.OnUndecided = policy.Fail
+			body, err := json.Marshal(review(admissionv1.Create, ingress("api"), nil))
+			Expect(err).NotTo(HaveOccurred())
+			status, text := post(ctx, "/", "application/json", body)
+			Expect(status).To(Equal(http.StatusInternalServerError))
+			Expect(text).To(ContainSubstring(reason))
+			Expect(counted("CREATE", "failed")).To(Equal(1.0))
+		}
+		It("answers as the policy says when there is no Snapshot", func(ctx SpecContext) {
+			world.err = errors.New("no cluster")
+			verdicts(ctx, "the cluster could not be read")
+		})
+		It("answers as the policy says when something panics", func(ctx SpecContext) {
+			world.panics = true
+			verdicts(ctx, "Routegate failed on this request")
+		})
+		It("answers as the policy says when a check panics", func(ctx SpecContext) {
+			handler.Checks = []checks.Check{{Name: "broken", Title: "broken", Text: "broken", Since: "0", Default: checks.Deny,
+				Run: func(*networkingv1.Ingress, *routing.Snapshot) []checks.Finding { panic("oops") }}}
+			verdicts(ctx, "the check failed")
+		})
+		It("answers as the policy says when nothing was read", func(ctx SpecContext) {
+			world.cached = cluster.NewStatic(routing.Namespaces)
+			verdicts(ctx, "IngressClass: not read")
+		})
+		It("answers as the policy says when the Ingress does not decode", func(ctx SpecContext) {
+			r := review(admissionv1.Create, ingress("api"), nil)
+			r.Request.Object.Raw = []byte(`{"spec": 5}`)
+			Expect(ask(ctx, r).Warnings).To(ConsistOf(ContainSubstring("request.object: not an Ingress")))
+		})
+	})
+
+	DescribeTable("refuses what is not a review of an Ingress",
+		func(ctx SpecContext, contentType string, body func() []byte, status int, text string) {
+			got, answer := post(ctx, "/", contentType, body())
+			Expect(got).To(Equal(status))
+			Expect(answer).To(ContainSubstring(text))
+			Expect(counted("OTHER", "invalid")).To(Equal(1.0))
+		},
+		Entry("an empty body", "application/json", func() []byte { return nil }, 400, "body: must be an AdmissionReview, is empty"),
+		Entry("truncated JSON", "application/json", func() []byte { return []byte(`{"kind": "Admi`) }, 400, "body: not an AdmissionReview"),
+		Entry("another content type", "text/plain", func() []byte { return []byte(`{}`) }, 415, `content type "text/plain": must be application/json`),
+		Entry("a body of 7 MB", "application/json", func() []byte { return bytes.Repeat([]byte{' '}, 7_000_000) }, 413, "body: must be at most"),
+		Entry("another version", "application/json", func() []byte {
+			return []byte(`{"apiVersion": "admission.k8s.io/v1beta1", "kind": "AdmissionReview"}`)
+		}, 400, "must be AdmissionReview of admission.k8s.io/v1"),
+		Entry("no request", "application/json", func() []byte {
+			return []byte(`{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}`)
+		}, 400, "request: must be set"),
+		Entry("another kind", "application/json", func() []byte {
+			r := review(admissionv1.Create, ingress("web"), nil)
+			r.Request.Kind = metav1.GroupVersionKind{Version: "v1", Kind: "Pod"}
+			body, err := json.Marshal(r)
+			Expect(err).NotTo(HaveOccurred())
+			return body
+		}, 400, "must be Ingress of networking.k8s.io/v1"),
+	)
+
+	It("refuses other methods", func(ctx SpecContext) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
+		Expect(err).NotTo(HaveOccurred())
+		resp, err := client.Do(req)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(resp.Body.Close()).To(Succeed())
+		Expect(resp.StatusCode).To(Equal(http.StatusMethodNotAllowed))
+		Expect(resp.Header.Get("Allow")).To(Equal("POST"))
+	})
+
+	It("names what is missing when it is built incompletely", func() {
+		err := (&webhook.Handler{}).Validate()
+		Expect(err).To(MatchError(And(ContainSubstring("Cluster must be set"), ContainSubstring("Checks must not be empty"),
+			ContainSubstring("Metrics must be set"), ContainSubstring("preset"))))
+	})
+})
+
+// onlyCertain are the checks that deny, so that specs need no endpoints.
+func onlyCertain() []checks.Check {
+	var list []checks.Check
+	for _, c := range checks.All() {
+		if c.Default == checks.Deny {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// countingSink counts lines at V(0).
+type countingSink struct{ lines *atomic.Int32 }
+
+func (countingSink) Init(logr.RuntimeInfo)            {}
+func (countingSink) Enabled(level int) bool           { return level == 0 }
+func (s countingSink) Info(int, string, ...any)       { s.lines.Add(1) }
+func (s countingSink) Error(error, string, ...any)    { s.lines.Add(1) }
+func (s countingSink) WithValues(...any) logr.LogSink { return s }
+func (s countingSink) WithName(string) logr.LogSink   { return s }
