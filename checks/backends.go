@@ -71,19 +71,27 @@ func (b backend) about(object string) Subject {
 // asked returns the backends with a Service that requests can depend on, so
 // that it matters whether they have endpoints. For ingress-nginx it leaves out
 // those of semantics section 1.F, F-exceptions: canaries, redirects, paths that
-// an earlier path of the same Ingress takes, and a spec.defaultBackend whose
-// hosts all define their own "/" (model line 5).
-func asked(ing *networkingv1.Ingress, class routing.Class) []backend {
+// an earlier path of the Ingress or an older Ingress takes, and a
+// spec.defaultBackend that is never asked. It returns none where the other
+// Ingresses of the hosts were not read.
+func asked(ing *networkingv1.Ingress, snap *routing.Snapshot, class routing.Class) []backend {
 	nginx := class.Controller.Name == routing.Nginx
-	if nginx && (routing.IsCanary(ing) || routing.AnswersItself(ing)) {
-		return nil
+	var taken taken
+	if nginx {
+		if routing.IsCanary(ing) || routing.AnswersItself(ing) {
+			return nil
+		}
+		var known routing.Known
+		if taken, known = takenByOthers(ing, snap); known == routing.Unread {
+			return nil
+		}
 	}
 	var all []backend
 	for _, b := range backends(ing) {
 		switch {
 		case b.Service == nil:
-		case nginx && b.shadowed:
-		case nginx && b.path == nil && !defaultBackendFillsRoot(ing):
+		case nginx && (b.shadowed || taken.paths[b.subject]):
+		case nginx && b.path == nil && !defaultBackendAsked(ing, taken):
 		default:
 			all = append(all, b)
 		}
@@ -91,32 +99,72 @@ func asked(ing *networkingv1.Ingress, class routing.Class) []backend {
 	return all
 }
 
-// defaultBackendFillsRoot reports whether spec.defaultBackend can be asked at
-// all: in an Ingress without rules, or for a named host without a "/" of its
-// own.
-func defaultBackendFillsRoot(ing *networkingv1.Ingress) bool {
+// taken is what other Ingresses have of the hosts of one Ingress.
+type taken struct {
+	// paths are those that an older Ingress has, so that this one's are ignored
+	// (semantics row E01).
+	paths map[Subject]bool
+	// hosts are those that an older Ingress names, roots those whose "/" any
+	// Ingress has; there a spec.defaultBackend is not asked (row C12).
+	hosts, roots map[string]bool
+}
+
+func takenByOthers(ing *networkingv1.Ingress, snap *routing.Snapshot) (taken, routing.Known) {
+	t := taken{paths: map[Subject]bool{}, hosts: map[string]bool{}, roots: map[string]bool{}}
+	for _, host := range routing.ReferencesOf(ing).Hosts {
+		others, known := snap.NginxSharing(ing, host)
+		if known == routing.Unread {
+			return taken{}, routing.Unread
+		}
+		for _, other := range others {
+			older := routing.Older(other, ing)
+			t.hosts[host] = t.hosts[host] || older
+			for i := range other.Spec.Rules {
+				if http := other.Spec.Rules[i].HTTP; http != nil && other.Spec.Rules[i].Host == host {
+					t.add(host, http.Paths, older)
+				}
+			}
+		}
+	}
+	return t, routing.Present
+}
+
+func (t *taken) add(host string, paths []networkingv1.HTTPIngressPath, older bool) {
+	for i := range paths {
+		if paths[i].Backend.Service == nil {
+			continue
+		}
+		s := Subject{Host: host, Path: routing.EffectivePath(paths[i].Path), Type: routing.EffectiveType(paths[i].PathType)}
+		t.roots[host] = t.roots[host] || isRoot(s)
+		if older {
+			t.paths[s] = true
+		}
+	}
+}
+
+func isRoot(s Subject) bool {
+	return s.Path == "/" && s.Type == networkingv1.PathTypePrefix
+}
+
+// defaultBackendAsked reports whether spec.defaultBackend is asked for any
+// request: in an Ingress without rules, or for a named host of which this
+// Ingress is the oldest and nobody has the "/" (model line 5).
+func defaultBackendAsked(ing *networkingv1.Ingress, t taken) bool {
 	if len(ing.Spec.Rules) == 0 {
 		return true
 	}
 	owned := map[string]bool{}
 	for _, b := range backends(ing) {
-		if b.subject.Path == "/" && b.subject.Type == networkingv1.PathTypePrefix && b.Service != nil {
+		if isRoot(b.subject) && b.Service != nil {
 			owned[b.subject.Host] = true
 		}
 	}
 	for i := range ing.Spec.Rules {
-		if host := ing.Spec.Rules[i].Host; host != "" && !owned[host] {
+		if host := ing.Spec.Rules[i].Host; host != "" && !owned[host] && !t.hosts[host] && !t.roots[host] {
 			return true
 		}
 	}
 	return false
-}
-
-// onlyIfOldest reports whether other Ingresses of its hosts decide whether the
-// backend is asked, as they do for a spec.defaultBackend next to rules
-// (semantics row C12).
-func (b backend) onlyIfOldest(ing *networkingv1.Ingress) bool {
-	return b.path == nil && len(ing.Spec.Rules) > 0
 }
 
 // rescue says whether the annotation default-backend makes ingress-nginx answer

@@ -20,7 +20,7 @@ ingress-nginx answers 503 on that path, or 502 where the annotation service-upst
 Compare the Service's selector with the labels of the Pods, and look whether the workload has replicas.`,
 	Since:       "0.1",
 	Default:     Warn,
-	Reads:       []routing.Kind{routing.IngressClasses, routing.Services, routing.EndpointSlices},
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Controllers: []string{routing.Nginx},
 	Run: func(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 		return withoutEndpoints(ing, snap, func(e routing.Endpoints, name string) string {
@@ -36,7 +36,7 @@ Compare the Service's selector with the labels of the Pods, and look whether the
 // have no endpoint that gets requests, where fact has something to say of them.
 func withoutEndpoints(ing *networkingv1.Ingress, snap *routing.Snapshot, fact func(routing.Endpoints, string) string) []Finding {
 	var findings []Finding
-	for _, b := range asked(ing, snap.ClassOf(ing)) {
+	for _, b := range asked(ing, snap, snap.ClassOf(ing)) {
 		name := b.Service.Name
 		svc, known := snap.Service(ing.Namespace, name)
 		if known != routing.Present || svc.External() || (b.path != nil && routing.IsSolverPath(b.path)) {
@@ -67,7 +67,6 @@ func withoutEndpoints(ing *networkingv1.Ingress, snap *routing.Snapshot, fact fu
 			RestsOn: append([]routing.Ref{
 				serviceRef(ing, name), {Kind: routing.EndpointSlices, Namespace: ing.Namespace, Name: name},
 			}, rescueRefs(ing)...),
-			Tentative: b.onlyIfOldest(ing),
 		}
 		if usesClusterIP(ing, svc) {
 			f.Outcome = "requests get 502 until it has ready endpoints"

@@ -20,7 +20,7 @@ terminating. ingress-nginx sends requests to ready endpoints only, also where te
 Look at the Pods' readiness: kubectl get pods, then kubectl describe pod.`,
 	Since:       "0.1",
 	Default:     Warn,
-	Reads:       []routing.Kind{routing.IngressClasses, routing.Services, routing.EndpointSlices},
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Controllers: []string{routing.Nginx},
 	Run:         runNoReadyEndpoints,
 }

@@ -22,14 +22,14 @@ name never matches a name, and a number never matches a name.
 Name one of the Service's ports, or add the port to the Service.`,
 	Since:       "0.1",
 	Default:     Deny,
-	Reads:       []routing.Kind{routing.IngressClasses, routing.Services, routing.EndpointSlices},
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Controllers: []string{routing.Nginx},
 	Run:         runPortMissing,
 }
 
 func runPortMissing(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	var findings []Finding
-	for _, b := range asked(ing, snap.ClassOf(ing)) {
+	for _, b := range asked(ing, snap, snap.ClassOf(ing)) {
 		name := b.Service.Name
 		svc, known := snap.Service(ing.Namespace, name)
 		// An absent Service is service-missing's to report, one without any port
@@ -42,13 +42,12 @@ func runPortMissing(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding
 		}
 		port := routing.BackendPort(b.Service.Port)
 		f := Finding{
-			Field:     b.field.Child("service", "port"),
-			Fact:      fmt.Sprintf("Service %s has no port %s", quote(name), portText(b.Service.Port)),
-			Accepted:  acceptedPorts(svc, b.Service.Port),
-			Outcome:   "requests get 503",
-			Subject:   b.about("Service/" + name + ":" + port),
-			RestsOn:   append([]routing.Ref{serviceRef(ing, name)}, rescueRefs(ing)...),
-			Tentative: b.onlyIfOldest(ing),
+			Field:    b.field.Child("service", "port"),
+			Fact:     fmt.Sprintf("Service %s has no port %s", quote(name), portText(b.Service.Port)),
+			Accepted: acceptedPorts(svc, b.Service.Port),
+			Outcome:  "requests get 503",
+			Subject:  b.about("Service/" + name + ":" + port),
+			RestsOn:  append([]routing.Ref{serviceRef(ing, name)}, rescueRefs(ing)...),
 		}
 		if routing.ServiceUpstream(ing) && !svc.Headless() && b.Service.Port.Name == "" {
 			f.Outcome = "requests get 502 or 504"

@@ -22,14 +22,14 @@ the same number work only if the first of them has a numeric targetPort.
 Name a TCP port, or declare one.`,
 	Since:       "0.1",
 	Default:     Deny,
-	Reads:       []routing.Kind{routing.IngressClasses, routing.Services, routing.EndpointSlices},
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Controllers: []string{routing.Nginx},
 	Run:         runPortNotTCP,
 }
 
 func runPortNotTCP(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	var findings []Finding
-	for _, b := range asked(ing, snap.ClassOf(ing)) {
+	for _, b := range asked(ing, snap, snap.ClassOf(ing)) {
 		name := b.Service.Name
 		svc, known := snap.Service(ing.Namespace, name)
 		if known != routing.Present || svc.External() || usesClusterIP(ing, svc) {
@@ -56,7 +56,7 @@ func runPortNotTCP(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding 
 			Subject:  b.about("Service/" + name + ":" + routing.BackendPort(b.Service.Port)),
 			RestsOn:  append(refs, rescueRefs(ing)...),
 			// Slices written by hand may hold what the Service does not declare.
-			Tentative: b.onlyIfOldest(ing) || !svc.Selecting,
+			Tentative: !svc.Selecting,
 		})
 	}
 	return findings

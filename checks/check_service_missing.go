@@ -21,7 +21,7 @@ path, and neither a shorter path nor spec.defaultBackend steps in. Other control
 Create the Service before the Ingress, or correct the name.`,
 	Since:   "0.1",
 	Default: Deny,
-	Reads:   []routing.Kind{routing.IngressClasses, routing.Services, routing.EndpointSlices},
+	Reads:   []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Run:     runServiceMissing,
 }
 
@@ -32,7 +32,7 @@ func runServiceMissing(ing *networkingv1.Ingress, snap *routing.Snapshot) []Find
 		return nil
 	}
 	var findings []Finding
-	for _, b := range asked(ing, class) {
+	for _, b := range asked(ing, snap, class) {
 		name := b.Service.Name
 		if b.Service.Port.Name == useAnnotation {
 			continue
@@ -50,7 +50,7 @@ func runServiceMissing(ing *networkingv1.Ingress, snap *routing.Snapshot) []Find
 			Outcome:   "requests get 503",
 			Subject:   b.about("Service/" + name),
 			RestsOn:   []routing.Ref{serviceRef(ing, name)},
-			Tentative: !nginx || b.onlyIfOldest(ing),
+			Tentative: !nginx,
 		}
 		if nginx {
 			f.RestsOn = append(f.RestsOn, rescueRefs(ing)...)

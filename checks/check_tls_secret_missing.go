@@ -23,7 +23,7 @@ cert-manager for the certificate. Other tools that fill Secrets later cannot be 
 	Since:   "0.1",
 	Default: Warn,
 	Strict:  Deny,
-	Reads:   []routing.Kind{routing.IngressClasses, routing.Secrets},
+	Reads:   []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Secrets},
 	Run:     runTLSSecretMissing,
 }
 
@@ -37,7 +37,7 @@ func runTLSSecretMissing(ing *networkingv1.Ingress, snap *routing.Snapshot) []Fi
 	}
 	var findings []Finding
 	reported := map[string]bool{}
-	for _, use := range tlsUses(ing) {
+	for _, use := range tlsUses(ing, snap) {
 		name := use.entry.SecretName
 		at := use.field.String()
 		if name == "" || reported[at] || (use.listed < 0 && coveredElsewhere(ing, snap, use.host)) {

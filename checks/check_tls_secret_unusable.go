@@ -23,7 +23,7 @@ certificate.
 Write the Secret again: kubectl create secret tls NAME --cert=FILE --key=FILE.`,
 	Since:       "0.1",
 	Default:     Deny,
-	Reads:       []routing.Kind{routing.IngressClasses, routing.Secrets},
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Secrets},
 	Controllers: []string{routing.Nginx},
 	Run:         runTLSSecretUnusable,
 }
@@ -34,7 +34,7 @@ func runTLSSecretUnusable(ing *networkingv1.Ingress, snap *routing.Snapshot) []F
 	}
 	var findings []Finding
 	reported := map[string]bool{}
-	for _, use := range tlsUses(ing) {
+	for _, use := range tlsUses(ing, snap) {
 		name := use.entry.SecretName
 		at := use.field.String()
 		if name == "" || reported[at] || (use.listed < 0 && coveredElsewhere(ing, snap, use.host)) {

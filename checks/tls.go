@@ -3,6 +3,7 @@
 package checks
 
 import (
+	"slices"
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -26,8 +27,9 @@ type tlsUse struct {
 // tlsUses returns which entries ingress-nginx v1.15.1 consults for which rule
 // host, as its extractTLSSecretName does: the first entry that lists the host,
 // else all whose certificate may cover it. A rule without host never takes a
-// certificate from the Ingress, nor does a canary. Each host is named once.
-func tlsUses(ing *networkingv1.Ingress) []tlsUse {
+// certificate from the Ingress, nor does a canary, nor a host of which an older
+// Ingress has a TLS section (semantics row J10). Each host is named once.
+func tlsUses(ing *networkingv1.Ingress, snap *routing.Snapshot) []tlsUse {
 	if len(ing.Spec.TLS) == 0 || routing.IsCanary(ing) {
 		return nil
 	}
@@ -39,6 +41,9 @@ func tlsUses(ing *networkingv1.Ingress) []tlsUse {
 			continue
 		}
 		seen[host] = true
+		if decidedByOlder(ing, snap, host) {
+			continue
+		}
 		if use, ok := listedUse(ing, host); ok {
 			uses = append(uses, use)
 			continue
@@ -51,6 +56,15 @@ func tlsUses(ing *networkingv1.Ingress) []tlsUse {
 		}
 	}
 	return uses
+}
+
+// decidedByOlder reports whether an older Ingress decides the certificate of the
+// host. It is true where the other Ingresses were not read.
+func decidedByOlder(ing *networkingv1.Ingress, snap *routing.Snapshot, host string) bool {
+	others, known := snap.NginxSharing(ing, host)
+	return known == routing.Unread || slices.ContainsFunc(others, func(other *networkingv1.Ingress) bool {
+		return len(other.Spec.TLS) > 0 && routing.Older(other, ing)
+	})
 }
 
 func listedUse(ing *networkingv1.Ingress, host string) (tlsUse, bool) {

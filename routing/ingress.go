@@ -36,6 +36,9 @@ type References struct {
 	Services []string
 	// Secrets are those of spec.tls.
 	Secrets []string
+	// Hosts are those of the rules, "" for a rule without one. All Ingresses with
+	// a rule for one of them are referred to.
+	Hosts []string
 }
 
 // ReferencesOf returns what the Ingresses refer to together. They must be of
@@ -54,6 +57,7 @@ func ReferencesOf(ingresses ...*networkingv1.Ingress) References {
 		}
 		backend(ing.Spec.DefaultBackend)
 		for i := range ing.Spec.Rules {
+			r.Hosts = append(r.Hosts, ing.Spec.Rules[i].Host)
 			if http := ing.Spec.Rules[i].HTTP; http != nil {
 				for j := range http.Paths {
 					backend(&http.Paths[j].Backend)
@@ -73,6 +77,8 @@ func ReferencesOf(ingresses ...*networkingv1.Ingress) References {
 	r.Services = slices.Compact(r.Services)
 	slices.Sort(r.Secrets)
 	r.Secrets = slices.Compact(r.Secrets)
+	slices.Sort(r.Hosts)
+	r.Hosts = slices.Compact(r.Hosts)
 	return r
 }
 
@@ -165,6 +171,20 @@ func EffectivePath(path string) string {
 		return "/"
 	}
 	return path
+}
+
+// Older reports whether ingress-nginx puts a before b: by creation time, which
+// the API keeps in whole seconds; of the same second, the greater
+// "namespace/name" comes first. An Ingress without creation time is the newest.
+func Older(a, b *networkingv1.Ingress) bool {
+	at, bt := a.CreationTimestamp, b.CreationTimestamp
+	switch {
+	case at.IsZero() != bt.IsZero():
+		return bt.IsZero()
+	case !at.Equal(&bt):
+		return at.Before(&bt)
+	}
+	return a.Namespace+"/"+a.Name > b.Namespace+"/"+b.Name
 }
 
 // nginxAnnotation returns the value of an annotation of ingress-nginx by its

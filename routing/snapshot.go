@@ -4,6 +4,8 @@ package routing
 
 import (
 	"time"
+
+	networkingv1 "k8s.io/api/networking/v1"
 )
 
 // Known is what a Snapshot can say about an object.
@@ -44,6 +46,9 @@ type Snapshot struct {
 	Slices map[Key][]*EndpointSlice
 	// Secrets holds facts about the Secrets referred to.
 	Secrets map[Key]*SecretFacts
+	// Sharing holds all Ingresses with a rule for one of the hosts referred to, by
+	// host; the host of a rule without one is "".
+	Sharing map[string][]*networkingv1.Ingress
 	// Namespaces holds the namespace of the Ingress.
 	Namespaces map[string]*Namespace
 
@@ -131,6 +136,26 @@ func (s *Snapshot) SlicesOf(namespace, service string) ([]*EndpointSlice, Known)
 func (s *Snapshot) Secret(namespace, name string) (*SecretFacts, Known) {
 	f, ok := s.Secrets[Key{namespace, name}]
 	return f, s.known(ok, Ref{Kind: Secrets, Namespace: namespace, Name: name})
+}
+
+// NginxSharing returns the other Ingresses with a rule for the host that
+// ingress-nginx serves as primaries: not canaries, and not being deleted. It is
+// Unread, or Present even when there are none. Whether the controller accepted
+// each of them cannot be known, so a rule of theirs may be without effect.
+func (s *Snapshot) NginxSharing(ing *networkingv1.Ingress, host string) ([]*networkingv1.Ingress, Known) {
+	known := s.known(true, Ref{Kind: Ingresses})
+	if known == Unread {
+		return nil, Unread
+	}
+	var others []*networkingv1.Ingress
+	for _, other := range s.Sharing[host] {
+		same := other.Namespace == ing.Namespace && other.Name == ing.Name
+		if same || other.DeletionTimestamp != nil || IsCanary(other) || s.ClassOf(other).Controller.Name != Nginx {
+			continue
+		}
+		others = append(others, other)
+	}
+	return others, known
 }
 
 // Namespace returns the Namespace of that name.

@@ -5,18 +5,30 @@ package cluster
 import (
 	"time"
 
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/routegate/routegate/routing"
 )
 
-// byService indexes EndpointSlices by namespace and Service.
-const byService = "service"
+// The indexes.
+const (
+	byService = "service" // EndpointSlices by namespace and Service
+	byHost    = "host"    // Ingresses by the hosts of their rules, "" for a rule without one
+)
 
 // indexersFor are the indexes that a kind is kept with.
 func indexersFor(kind routing.Kind) cache.Indexers {
 	switch kind {
+	case routing.Ingresses:
+		return cache.Indexers{byHost: func(obj any) ([]string, error) {
+			ing, ok := obj.(*networkingv1.Ingress)
+			if !ok {
+				return nil, nil
+			}
+			return routing.ReferencesOf(ing).Hosts, nil
+		}}
 	case routing.EndpointSlices:
 		return cache.Indexers{byService: func(obj any) ([]string, error) {
 			slice, ok := obj.(*routing.EndpointSlice)
@@ -58,6 +70,7 @@ func (s store) snapshot(refs routing.References, settings routing.Settings, now 
 		Services:   make(map[routing.Key]*routing.Service, len(refs.Services)),
 		Slices:     make(map[routing.Key][]*routing.EndpointSlice, len(refs.Services)),
 		Secrets:    make(map[routing.Key]*routing.SecretFacts, len(refs.Secrets)),
+		Sharing:    make(map[string][]*networkingv1.Ingress, len(refs.Hosts)),
 		Namespaces: make(map[string]*routing.Namespace, 1),
 		Names:      make(map[routing.Ref][]string),
 		Coverage:   make(map[routing.Ref]routing.Coverage, len(coverage)),
@@ -77,7 +90,7 @@ func (s store) snapshot(refs routing.References, settings routing.Settings, now 
 		} else {
 			s.addNames(snap, routing.Services, refs.Namespace)
 		}
-		if found := s.slicesOf(refs.Namespace, name); len(found) > 0 {
+		if found := indexed[routing.EndpointSlice](s, routing.EndpointSlices, byService, refs.Namespace+"/"+name); len(found) > 0 {
 			snap.Slices[key] = found
 		}
 	}
@@ -89,25 +102,29 @@ func (s store) snapshot(refs routing.References, settings routing.Settings, now 
 			s.addNames(snap, routing.Secrets, refs.Namespace)
 		}
 	}
+	for _, host := range refs.Hosts {
+		snap.Sharing[host] = indexed[networkingv1.Ingress](s, routing.Ingresses, byHost, host)
+	}
 	if ns := get[routing.Namespace](s, routing.Namespaces, refs.Namespace); ns != nil {
 		snap.Namespaces[ns.Name] = ns
 	}
 	return snap
 }
 
-func (s store) slicesOf(namespace, service string) []*routing.EndpointSlice {
-	objs, err := s[routing.EndpointSlices].ByIndex(byService, namespace+"/"+service)
+// indexed returns the objects that an index holds under a value.
+func indexed[T any](s store, kind routing.Kind, index, value string) []*T {
+	objs, err := s[kind].ByIndex(index, value)
 	if err != nil {
 		// The only error is an index that does not exist.
 		panic(err)
 	}
-	slices := make([]*routing.EndpointSlice, 0, len(objs))
+	found := make([]*T, 0, len(objs))
 	for _, obj := range objs {
-		if slice, ok := obj.(*routing.EndpointSlice); ok {
-			slices = append(slices, slice)
+		if t, ok := obj.(*T); ok {
+			found = append(found, t)
 		}
 	}
-	return slices
+	return found
 }
 
 // addNames adds the names of a kind in a namespace, once. It is called only

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+)
+
+func TestServeOptionsNameTheFlagAtFault(t *testing.T) {
+	for name, tc := range map[string]struct {
+		args []string
+		want []string
+	}{
+		"no certificate":        {nil, []string{"one of --cert-dir and --self-signed must be given"}},
+		"two certificates":      {[]string{"--self-signed", "--cert-dir=x"}, []string{"--self-signed and --cert-dir exclude each other"}},
+		"a bundle of nothing":   {[]string{"--cert-dir=x", "--ca-bundle-file=y"}, []string{"--ca-bundle-file needs --self-signed"}},
+		"port":                  {[]string{"--self-signed", "--port=70000"}, []string{"--port 70000: must be 1 to 65535"}},
+		"live reads":            {[]string{"--self-signed", "--live-reads=0"}, []string{"--live-reads 0: must be at least 1"}},
+		"drain time":            {[]string{"--self-signed", "--drain-time=-1s"}, []string{"--drain-time -1s: must not be negative"}},
+		"log format":            {[]string{"--self-signed", "--log-format=xml"}, []string{`--log-format "xml": must be json or text`}},
+		"preset":                {[]string{"--self-signed", "--preset=lax"}, []string{`preset "lax": must be one of observe, standard, strict`}},
+		"several at once":       {[]string{"--port=0", "--on-undecided=deny"}, []string{"--port 0", `onUndecided "deny": must be one of allow, fail`, "--cert-dir"}},
+		"everything in order":   {[]string{"--self-signed"}, nil},
+		"everything, from disk": {[]string{"--cert-dir=x"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := &serveOptions{}
+			flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+			o.addFlags(flags)
+			if err := flags.Parse(tc.args); err != nil {
+				t.Fatal(err)
+			}
+			err := o.validate()
+			if (err != nil) != (len(tc.want) > 0) {
+				t.Fatalf("got %v", err)
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q does not say %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestVersionIsOneLine(t *testing.T) {
+	cmd := versionCommand()
+	var out bytes.Buffer
+	cmd.SetOut(&out)
+	if err := cmd.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	if line := out.String(); !strings.HasPrefix(line, "routegate ") || strings.Count(line, "\n") != 1 {
+		t.Errorf("got %q", line)
+	}
+}
