@@ -104,13 +104,15 @@ type taken struct {
 	// paths are those that an older Ingress has, so that this one's are ignored
 	// (semantics row E01).
 	paths map[Subject]bool
+	// withPaths are the hosts for which another Ingress has a path.
+	withPaths map[string]bool
 	// hosts are those that an older Ingress names, roots those whose "/" any
 	// Ingress has; there a spec.defaultBackend is not asked (row C12).
 	hosts, roots map[string]bool
 }
 
 func takenByOthers(ing *networkingv1.Ingress, snap *routing.Snapshot) (taken, routing.Known) {
-	t := taken{paths: map[Subject]bool{}, hosts: map[string]bool{}, roots: map[string]bool{}}
+	t := taken{paths: map[Subject]bool{}, hosts: map[string]bool{}, roots: map[string]bool{}, withPaths: map[string]bool{}}
 	for _, host := range routing.ReferencesOf(ing).Hosts {
 		others, known := snap.NginxSharing(ing, host)
 		if known == routing.Unread {
@@ -135,6 +137,7 @@ func (t *taken) add(host string, paths []networkingv1.HTTPIngressPath, older boo
 			continue
 		}
 		s := Subject{Host: host, Path: routing.EffectivePath(paths[i].Path), Type: routing.EffectiveType(paths[i].PathType)}
+		t.withPaths[host] = true
 		t.roots[host] = t.roots[host] || isRoot(s)
 		if older {
 			t.paths[s] = true

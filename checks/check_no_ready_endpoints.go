@@ -26,14 +26,15 @@ Look at the Pods' readiness: kubectl get pods, then kubectl describe pod.`,
 }
 
 func runNoReadyEndpoints(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
-	return withoutEndpoints(ing, snap, func(e routing.Endpoints, name string) string {
-		if e.Ready > 0 || e.NotReady == 0 {
-			return ""
+	return withoutEndpoints(ing, snap, func(d dead) (string, string) {
+		if d.Ready > 0 || d.NotReady == 0 || usesClusterIP(ing, d.service) {
+			return "", ""
 		}
-		count := fmt.Sprintf("none of %d endpoints is", e.NotReady)
-		if e.NotReady == 1 {
+		count := fmt.Sprintf("none of %d endpoints is", d.NotReady)
+		if d.NotReady == 1 {
 			count = "its only endpoint is not"
 		}
-		return fmt.Sprintf("Service %s has no ready endpoints: %s ready", quote(name), count)
+		return fmt.Sprintf("Service %s has no ready endpoints: %s ready", quote(d.service.Name), count),
+			"requests get 503 until it has"
 	})
 }

@@ -37,22 +37,21 @@ func runPortMissing(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding
 		if known != routing.Present || svc.External() || len(svc.Ports) == 0 || svc.MatchPort(b.Service.Port) != nil {
 			continue
 		}
+		// A number at the cluster IP is service-upstream-port's to report.
+		if usesClusterIP(ing, svc) && b.Service.Port.Name == "" {
+			continue
+		}
 		if rescue(ing, snap) != routing.Absent {
 			return nil
 		}
-		port := routing.BackendPort(b.Service.Port)
-		f := Finding{
+		findings = append(findings, Finding{
 			Field:    b.field.Child("service", "port"),
 			Fact:     fmt.Sprintf("Service %s has no port %s", quote(name), portText(b.Service.Port)),
 			Accepted: acceptedPorts(svc, b.Service.Port),
 			Outcome:  "requests get 503",
-			Subject:  b.about("Service/" + name + ":" + port),
+			Subject:  b.about("Service/" + name + ":" + routing.BackendPort(b.Service.Port)),
 			RestsOn:  append([]routing.Ref{serviceRef(ing, name)}, rescueRefs(ing)...),
-		}
-		if routing.ServiceUpstream(ing) && !svc.Headless() && b.Service.Port.Name == "" {
-			f.Outcome = "requests get 502 or 504"
-		}
-		findings = append(findings, f)
+		})
 	}
 	return findings
 }

@@ -4,7 +4,6 @@ package checks
 
 import (
 	"fmt"
-	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
 
@@ -69,7 +68,7 @@ func acceptedServices(ing *networkingv1.Ingress, snap *routing.Snapshot, name st
 	if near := didYouMean(name, names); near != "" || len(names) == 0 || len(names) > maxListed {
 		return near
 	}
-	return "there is " + strings.Join(sortedQuoted(names), ", ")
+	return "there is " + list(sortedQuoted(names))
 }
 
 // useAnnotation is the port name with which the AWS Load Balancer Controller

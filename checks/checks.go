@@ -58,18 +58,40 @@ type Check struct {
 func All() []Check {
 	return []Check{
 		classAnnotationUnknown,
+		classCreatedAfterIngress,
+		classFieldBeatsAnnotation,
+		classForeignController,
 		classNone,
 		classObjectMissing,
+		classSeveralDefaults,
 		duplicatePathInOneIngress,
+		duplicatePathOlderWins,
+		extNameIPLiteral,
+		extNameLocalhost,
+		extNameNamedTargetPort,
+		extNamePortNameUnknown,
+		headlessWithoutPorts,
+		namedTargetPortUnresolved,
 		noEndpointsAtAll,
 		noReadyEndpoints,
+		portAmbiguous,
 		portMissing,
 		portNotTCP,
 		resourceBackend,
+		ruleWithoutHTTP,
 		serviceMissing,
+		serviceUpstreamNoEndpoints,
+		serviceUpstreamPort,
+		sliceNamePrefix,
+		slicePortNil,
+		tlsExpired,
+		tlsNoSecretName,
+		tlsOnHostlessRule,
+		tlsRuleHostNotListed,
 		tlsSANMismatch,
 		tlsSecretMissing,
 		tlsSecretUnusable,
+		tlsWithoutRules,
 	}
 }
 
@@ -79,11 +101,11 @@ func All() []Check {
 // A check that panics, or that needs something the Snapshot was not able to
 // read, yields one Undecided finding; the others are not affected. An Ingress
 // that cert-manager made to solve a challenge is judged by Poison checks only.
-func Run(list []Check, ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
+func Run(all []Check, ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	var findings []Finding
 	solver := routing.IsSolver(ing)
-	for i := range list {
-		if c := &list[i]; c.Poison || !solver {
+	for i := range all {
+		if c := &all[i]; c.Poison || !solver {
 			findings = append(findings, c.run(ing, snap)...)
 		}
 	}

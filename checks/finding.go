@@ -153,15 +153,21 @@ const maxListed = 5
 
 // oneOf writes what would be accepted: "must be one of a, b".
 func oneOf(values []string) string {
-	switch n := len(values); {
-	case n == 0:
+	switch len(values) {
+	case 0:
 		return ""
-	case n == 1:
+	case 1:
 		return "must be " + values[0]
-	case n > maxListed:
-		return fmt.Sprintf("must be one of %s and %d more", strings.Join(values[:maxListed], ", "), n-maxListed)
 	}
-	return "must be one of " + strings.Join(values, ", ")
+	return "must be one of " + list(values)
+}
+
+// list joins values, of which it shows only so many.
+func list(values []string) string {
+	if len(values) > maxListed {
+		return fmt.Sprintf("%s and %d more", strings.Join(values[:maxListed], ", "), len(values)-maxListed)
+	}
+	return strings.Join(values, ", ")
 }
 
 // nearest returns the candidate that the value is probably a misspelling of, or

@@ -27,6 +27,8 @@ const (
 	goodSuffix = ".good.yaml"
 	badSuffix  = ".bad.yaml"
 	wantPrefix = "# want "
+	// runningPrefix gives routing.Settings.RunningControllers.
+	runningPrefix = "# with running-controllers: "
 )
 
 // now is when fixtures are judged: their certificates are valid then unless
@@ -40,6 +42,7 @@ type fixture struct {
 	want    []string
 	ingress *networkingv1.Ingress
 	objects []runtime.Object
+	running []string
 }
 
 func readFixture(t *testing.T, path string) fixture {
@@ -58,6 +61,9 @@ func readFixture(t *testing.T, path string) fixture {
 	for line := range strings.Lines(string(data)) {
 		if want, ok := strings.CutPrefix(line, wantPrefix); ok {
 			fx.want = append(fx.want, strings.TrimSpace(want))
+		}
+		if running, ok := strings.CutPrefix(line, runningPrefix); ok {
+			fx.running = strings.Split(strings.TrimSpace(running), ",")
 		}
 	}
 	if !*update && fx.bad != (len(fx.want) > 0) {
@@ -84,6 +90,7 @@ func (fx fixture) run(t *testing.T, check checks.Check, kinds []routing.Kind) []
 	t.Helper()
 	world := cluster.NewStatic(kinds...)
 	world.Now = now
+	world.Settings.RunningControllers = fx.running
 	for _, obj := range fx.objects {
 		kind := routing.Kind(obj.GetObjectKind().GroupVersionKind().Kind)
 		if !slices.Contains(kinds, kind) {

@@ -51,6 +51,9 @@ type Endpoints struct {
 	// Ready and NotReady are the numbers of addresses in all slices of the
 	// Service, whether or not their ports fit.
 	Ready, NotReady int
+	// ReadyElsewhere is how many of the Ready ones are in slices that are ignored
+	// because they are not named after the Service.
+	ReadyElsewhere int
 }
 
 // Resolve counts the endpoints that ingress-nginx v1.15.1 finds behind a port
@@ -61,8 +64,8 @@ type Endpoints struct {
 func Resolve(svc *Service, port *corev1.ServicePort, slices []*EndpointSlice) Endpoints {
 	var e Endpoints
 	for _, slice := range slices {
-		ports := 0
-		if ownedByName(slice.Name, svc.Name) {
+		ports, named := 0, NamedAfter(slice.Name, svc.Name)
+		if named {
 			ports = slicePorts(port, slice)
 		}
 		for _, ep := range slice.Endpoints {
@@ -72,14 +75,18 @@ func Resolve(svc *Service, port *corev1.ServicePort, slices []*EndpointSlice) En
 			}
 			e.Ready += len(ep.Addresses)
 			e.Usable += len(ep.Addresses) * ports
+			if !named {
+				e.ReadyElsewhere += len(ep.Addresses)
+			}
 		}
 	}
 	return e
 }
 
-// ownedByName compares at most the first 57 characters, which is what
-// Kubernetes keeps of a long Service name in the names it generates.
-func ownedByName(slice, service string) bool {
+// NamedAfter reports whether a slice's own name begins with the Service's. It
+// compares at most the first 57 characters, which is what Kubernetes keeps of a
+// long Service name in the names it generates.
+func NamedAfter(slice, service string) bool {
 	const kept = 57
 	if len(service) > kept {
 		service = service[:kept]

@@ -15,6 +15,9 @@ type Settings struct {
 	// NginxControllers are the values of an IngressClass's spec.controller that
 	// mean ingress-nginx. Empty means k8s.io/ingress-nginx alone.
 	NginxControllers []string
+	// RunningControllers are the values of spec.controller of which a controller
+	// runs here. Empty means that nothing is known of that.
+	RunningControllers []string
 }
 
 const defaultNginxController = "k8s.io/ingress-nginx"

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -171,6 +172,18 @@ func EffectivePath(path string) string {
 		return "/"
 	}
 	return path
+}
+
+// LastWritten is when the Ingress was last created or changed, as far as its
+// metadata tell.
+func LastWritten(ing *networkingv1.Ingress) time.Time {
+	last := ing.CreationTimestamp.Time
+	for _, entry := range ing.ManagedFields {
+		if entry.Time != nil && entry.Time.After(last) {
+			last = entry.Time.Time
+		}
+	}
+	return last
 }
 
 // Older reports whether ingress-nginx puts a before b: by creation time, which

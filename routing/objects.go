@@ -45,6 +45,16 @@ type IngressClass struct {
 	Default bool
 }
 
+// DefaultsBefore reports whether the API server fills in c rather than other
+// where both are the default: the newer one, of equally old ones the first by
+// name (semantics row A07).
+func (c *IngressClass) DefaultsBefore(other *IngressClass) bool {
+	if c.CreationTimestamp.Equal(&other.CreationTimestamp) {
+		return c.Name < other.Name
+	}
+	return other.CreationTimestamp.Before(&c.CreationTimestamp)
+}
+
 // Service is the part of a core/v1 Service that is read here.
 type Service struct {
 	metav1.ObjectMeta

@@ -17,6 +17,7 @@ import (
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/routegate/routegate/checks"
 	"github.com/routegate/routegate/internal/policy"
@@ -188,6 +189,8 @@ func (h *Handler) decide(ctx context.Context, review *admissionv1.AdmissionRevie
 	if ing.DeletionTimestamp != nil || (old != nil && routing.SameRouting(old, ing)) {
 		return d
 	}
+	// Being written is what makes a controller look again.
+	ing.ManagedFields = []metav1.ManagedFieldsEntry{{Time: &metav1.Time{Time: time.Now()}}}
 	// The namespace of the URL counts; an object may leave it out.
 	ing.Namespace = review.Request.Namespace
 	if old != nil {

@@ -57,6 +57,7 @@ type serveOptions struct {
 	onUndecided      string
 	gracePeriod      time.Duration
 	nginxControllers []string
+	running          []string
 	liveReads        int
 
 	verbosity int
@@ -97,6 +98,7 @@ func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.onUndecided, "on-undecided", string(policy.Allow), "what to do without a verdict: allow (with a warning) or fail (so that failurePolicy applies)")
 	f.DurationVar(&o.gracePeriod, "grace-period", 0, "age up to which a namespace is new, where what is missing only warns")
 	f.StringSliceVar(&o.nginxControllers, "ingress-nginx-controllers", []string{"k8s.io/ingress-nginx"}, "values of an IngressClass's spec.controller that mean ingress-nginx")
+	f.StringSliceVar(&o.running, "running-controllers", nil, "values of spec.controller of which a controller runs here; without it, nothing is said of the others")
 	f.IntVar(&o.liveReads, "live-reads", 32, "how many objects to read from the API server at a time when confirming denials")
 	f.IntVarP(&o.verbosity, "verbosity", "v", 0, "log verbosity: 0, or 1 for a line per request")
 	f.StringVar(&o.logFormat, "log-format", "json", "log format: json or text")
@@ -164,7 +166,7 @@ func serve(ctx context.Context, o *serveOptions) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	cl, err := cluster.New(cluster.Config{
 		Client:    client,
-		Settings:  routing.Settings{NginxControllers: o.nginxControllers},
+		Settings:  routing.Settings{NginxControllers: o.nginxControllers, RunningControllers: o.running},
 		LiveReads: o.liveReads,
 		Log:       log.WithName("cluster"),
 		Metrics:   registry,

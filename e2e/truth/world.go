@@ -46,6 +46,7 @@ func (w *world) admit(ctx context.Context, ref reference, obj metav1.Object) (me
 	if err := w.addNamespace(ref); err != nil {
 		return nil, err
 	}
+	obj.SetManagedFields([]metav1.ManagedFieldsEntry{{Time: &metav1.Time{Time: w.Now}}})
 	if old, ok := w.objects[ref]; ok {
 		obj.SetUID(old.GetUID())
 		obj.SetCreationTimestamp(old.GetCreationTimestamp())

@@ -68,6 +68,10 @@ func slimMeta(m *metav1.ObjectMeta) metav1.ObjectMeta {
 func slimIngress(ing *networkingv1.Ingress) *networkingv1.Ingress {
 	kept := &networkingv1.Ingress{ObjectMeta: slimMeta(&ing.ObjectMeta), Spec: ing.Spec}
 	kept.Labels = ing.Labels
+	if written := routing.LastWritten(ing); written.After(ing.CreationTimestamp.Time) {
+		// Of all that managed fields say, only when the last change was.
+		kept.ManagedFields = []metav1.ManagedFieldsEntry{{Time: &metav1.Time{Time: written}}}
+	}
 	for key, value := range ing.Annotations {
 		if key == corev1.LastAppliedConfigAnnotation {
 			continue

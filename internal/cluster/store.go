@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"slices"
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -160,13 +161,29 @@ func put(snap *routing.Snapshot, ref routing.Ref, obj any) {
 		set(snap.Secrets, key, obj)
 	case routing.Namespaces:
 		set(snap.Namespaces, ref.Name, obj)
+	case routing.Ingresses:
+		putIngress(snap, ref, obj)
 	case routing.EndpointSlices:
-		slices, _ := obj.([]*routing.EndpointSlice)
-		if len(slices) == 0 {
+		found, _ := obj.([]*routing.EndpointSlice)
+		if len(found) == 0 {
 			delete(snap.Slices, key)
 		} else {
-			snap.Slices[key] = slices
+			snap.Slices[key] = found
 		}
+	}
+}
+
+// putIngress replaces an Ingress under the hosts that the Snapshot is about.
+func putIngress(snap *routing.Snapshot, ref routing.Ref, obj any) {
+	ing, _ := obj.(*networkingv1.Ingress)
+	for host, sharing := range snap.Sharing {
+		others := slices.DeleteFunc(slices.Clone(sharing), func(other *networkingv1.Ingress) bool {
+			return other.Namespace == ref.Namespace && other.Name == ref.Name
+		})
+		if ing != nil && slices.Contains(routing.ReferencesOf(ing).Hosts, host) {
+			others = append(others, ing)
+		}
+		snap.Sharing[host] = others
 	}
 }
 

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checks
+
+import (
+	"fmt"
+	"slices"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/routegate/routegate/routing"
+)
+
+var duplicatePathOlderWins = Check{
+	Name:  "duplicate-path-older-wins",
+	Title: "an older Ingress has the same host, path and path type",
+	Text: `Where two Ingresses have the same host, path and path type (ImplementationSpecific counts as Prefix), ingress-nginx
+keeps that of the older one and ignores the other with all its annotations: its Service never gets a request from there.
+Across namespaces that is denied. Within a namespace it only warns, because one Ingress may be about to replace the other.
+
+Choose another host or path, make the Ingress a canary, or delete the older one.`,
+	Since:       "0.1",
+	Default:     Deny,
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
+	Controllers: []string{routing.Nginx},
+	Run:         runDuplicatePathOlderWins,
+}
+
+func runDuplicatePathOlderWins(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
+	if routing.IsCanary(ing) {
+		return nil
+	}
+	var findings []Finding
+	for _, b := range backends(ing) {
+		if b.path == nil || b.Service == nil || b.shadowed {
+			continue
+		}
+		// A second Exact "/" is not ignored: ingress-nginx writes both, which nginx
+		// refuses (semantics row L02).
+		if b.subject.Path == "/" && b.subject.Type == networkingv1.PathTypeExact {
+			continue
+		}
+		owner, known := ownerOf(ing, snap, b.subject)
+		if known != routing.Present || sameTarget(ing, owner, b) {
+			continue
+		}
+		findings = append(findings, Finding{
+			Field: b.pathField,
+			Fact: fmt.Sprintf("host %s and path %s of type %s belong to the older Ingress %s",
+				quote(b.subject.Host), quote(b.subject.Path), b.subject.Type, quote(owner.ingress.Namespace+"/"+owner.ingress.Name)),
+			Accepted: "must be another host or path",
+			Outcome:  fmt.Sprintf("requests go there, and Service %s gets none from this path", quote(b.Service.Name)),
+			Subject:  b.about("Ingress/" + owner.ingress.Namespace + "/" + owner.ingress.Name),
+			RestsOn: []routing.Ref{
+				{Kind: routing.Ingresses, Namespace: owner.ingress.Namespace, Name: owner.ingress.Name},
+			},
+			Tentative: owner.ingress.Namespace == ing.Namespace,
+		})
+	}
+	return findings
+}
+
+// owned is a path of an Ingress.
+type owned struct {
+	ingress *networkingv1.Ingress
+	path    *networkingv1.HTTPIngressPath
+}
+
+// ownerOf returns the oldest path of older Ingresses with the same host, path
+// and type. It is Absent where the first path of that spelling has the other
+// type: then the rule is not ignored but written twice (semantics row L03).
+func ownerOf(ing *networkingv1.Ingress, snap *routing.Snapshot, s Subject) (owned, routing.Known) {
+	others, known := snap.NginxSharing(ing, s.Host)
+	if known == routing.Unread {
+		return owned{}, routing.Unread
+	}
+	older := slices.DeleteFunc(others, func(other *networkingv1.Ingress) bool { return !routing.Older(other, ing) })
+	slices.SortFunc(older, func(a, b *networkingv1.Ingress) int {
+		if routing.Older(a, b) {
+			return -1
+		}
+		return 1
+	})
+	for _, other := range older {
+		for i := range other.Spec.Rules {
+			http := other.Spec.Rules[i].HTTP
+			if http == nil || other.Spec.Rules[i].Host != s.Host {
+				continue
+			}
+			for j := range http.Paths {
+				p := &http.Paths[j]
+				if p.Backend.Service == nil || routing.EffectivePath(p.Path) != s.Path {
+					continue
+				}
+				if routing.EffectiveType(p.PathType) != s.Type {
+					return owned{}, routing.Absent
+				}
+				return owned{other, p}, routing.Present
+			}
+		}
+	}
+	return owned{}, routing.Absent
+}
+
+// sameTarget reports whether both paths lead to the same Service and port, so
+// that no request is lost.
+func sameTarget(ing *networkingv1.Ingress, o owned, b backend) bool {
+	return o.ingress.Namespace == ing.Namespace && *o.path.Backend.Service == *b.Service
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checks
+
+import (
+	"fmt"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/routegate/routegate/routing"
+)
+
+var extNameIPLiteral = Check{
+	Name:  "extname-ip-literal",
+	Title: "ExternalName is an IP address",
+	Text: `An ExternalName is a DNS name. ingress-nginx since 1.11.5 and 1.12.1 looks it up, finds that the answer is the
+question, and answers 503. Older versions connect to the address, so this only warns.
+
+Use a Service without selector and an EndpointSlice with the address.`,
+	Since:       "0.1",
+	Default:     Warn,
+	Strict:      Deny,
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
+	Controllers: []string{routing.Nginx},
+	Run: func(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
+		return externalNames(ing, snap, func(b backend, svc *routing.Service) *Finding {
+			if !(isAddress(svc.ExternalName) && !isLocalhost(svc.ExternalName)) {
+				return nil
+			}
+			return &Finding{
+				Field:    b.field.Child("service", "name"),
+				Fact:     fmt.Sprintf("ExternalName %s of Service %s is an IP address", quote(svc.ExternalName), quote(svc.Name)),
+				Accepted: "must be a DNS name",
+				Outcome:  "requests get 503",
+			}
+		})
+	},
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checks
+
+import (
+	"fmt"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/routegate/routegate/routing"
+)
+
+var serviceUpstreamNoEndpoints = Check{
+	Name:  "service-upstream-no-endpoints",
+	Title: "with service-upstream, nothing ready stands behind the cluster IP",
+	Text: `The annotation service-upstream makes ingress-nginx send requests to the Service's cluster IP. Where the Service
+has no ready endpoints nobody answers there and requests get 502 or 504, not the 503 of a backend without endpoints.
+
+Look at the Service's selector and at the readiness of its Pods.`,
+	Since:       "0.1",
+	Default:     Warn,
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
+	Controllers: []string{routing.Nginx},
+	Run:         runServiceUpstreamNoEndpoints,
+}
+
+func runServiceUpstreamNoEndpoints(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
+	return withoutEndpoints(ing, snap, func(d dead) (string, string) {
+		if d.Ready > 0 || !usesClusterIP(ing, d.service) {
+			return "", ""
+		}
+		return fmt.Sprintf("the cluster IP of Service %s is asked, and the Service has no ready endpoints", quote(d.service.Name)),
+			"requests get 502 or 504 until it has"
+	})
+}

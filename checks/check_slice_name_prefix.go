@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checks
+
+import (
+	"fmt"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/routegate/routegate/routing"
+)
+
+var sliceNamePrefix = Check{
+	Name:  "slice-name-prefix",
+	Title: "EndpointSlices are not named after their Service",
+	Text: `EndpointSlices belong to a Service by their label kubernetes.io/service-name. ingress-nginx also demands that
+the slice's own name begins with the Service's (with its first 57 characters), and ignores the others: requests get 503,
+although the Service works inside the cluster. Kubernetes names its slices so; only those written by hand or by other tools
+are affected.
+
+Name the slice SERVICE-something.`,
+	Since:       "0.1",
+	Default:     Deny,
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
+	Controllers: []string{routing.Nginx},
+	Run:         runSliceNamePrefix,
+}
+
+func runSliceNamePrefix(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
+	findings := withoutEndpoints(ing, snap, func(d dead) (string, string) {
+		if d.ReadyElsewhere == 0 || d.ReadyElsewhere < d.Ready || usesClusterIP(ing, d.service) {
+			return "", ""
+		}
+		return fmt.Sprintf("all ready endpoints of Service %s are in EndpointSlices whose names do not begin with %s",
+			quote(d.service.Name), quote(d.service.Name)), "requests get 503"
+	})
+	for i := range findings {
+		// Kubernetes may be about to write slices of its own for a selector.
+		svc, _ := snap.Service(ing.Namespace, findings[i].RestsOn[0].Name)
+		findings[i].Tentative = svc.Selecting
+	}
+	return findings
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checks
+
+import (
+	"fmt"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/routegate/routegate/routing"
+)
+
+var tlsNoSecretName = Check{
+	Name:  "tls-no-secretname",
+	Title: "spec.tls names no Secret, so the default certificate is served",
+	Text: `An entry of spec.tls without secretName is how one asks ingress-nginx for its default certificate. That is the
+self-signed "Kubernetes Ingress Controller Fake Certificate", which browsers refuse, unless the operator configured
+--default-ssl-certificate. The check is off under the preset standard, because the idiom is documented and whether there is
+a default certificate cannot be seen from the cluster.
+
+Name a Secret, if you did not mean the default certificate.`,
+	Since:       "0.1",
+	Default:     Off,
+	Strict:      Warn,
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
+	Controllers: []string{routing.Nginx},
+	Run:         runTLSNoSecretName,
+}
+
+func runTLSNoSecretName(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
+	var findings []Finding
+	reported := map[string]bool{}
+	for _, use := range tlsUses(ing, snap) {
+		at := use.field.String()
+		if use.entry.SecretName != "" || reported[at] || (use.listed < 0 && namesSecret(ing)) {
+			continue
+		}
+		reported[at] = true
+		findings = append(findings, Finding{
+			Field:   use.field,
+			Fact:    "the entry names no Secret",
+			Outcome: fmt.Sprintf("HTTPS requests for %s get the default certificate", quote(use.host)),
+			Subject: Subject{Object: "tls/" + strings.Join(use.entry.Hosts, ",")},
+		})
+	}
+	return findings
+}
+
+// namesSecret reports whether any entry names a Secret, whose certificate may
+// then cover a host that no entry lists.
+func namesSecret(ing *networkingv1.Ingress) bool {
+	for i := range ing.Spec.TLS {
+		if ing.Spec.TLS[i].SecretName != "" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checks
+
+import (
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/routegate/routegate/routing"
+)
+
+var tlsWithoutRules = Check{
+	Name:  "tls-without-rules",
+	Title: "spec.tls has no effect in an Ingress without rules",
+	Text: `An Ingress with only a default backend fills ingress-nginx's default server, which always serves the default
+certificate, whatever spec.tls says.
+
+Add a rule for the host, or have the operator install the certificate as --default-ssl-certificate; where that is done, turn
+the check off.`,
+	Since:       "0.1",
+	Default:     Warn,
+	Reads:       []routing.Kind{routing.IngressClasses},
+	Controllers: []string{routing.Nginx},
+	Run: func(ing *networkingv1.Ingress, _ *routing.Snapshot) []Finding {
+		if len(ing.Spec.TLS) == 0 || len(ing.Spec.Rules) > 0 || routing.IsCanary(ing) {
+			return nil
+		}
+		return []Finding{uselessTLS("there are no rules, and the default backend takes no certificate from spec.tls", "must have a rule for the host")}
+	},
+}
