@@ -22,6 +22,7 @@ import (
 // size.
 const (
 	maxShown      = 10   // findings in a denial, and warnings
+	maxNamed      = 3    // checks named beside a reason for no verdict
 	maxWarning    = 256  // runes of a warning
 	maxAnnotation = 1024 // bytes of the value of an audit annotation
 )
@@ -112,7 +113,10 @@ func undecidedText(findings []checks.Finding) string {
 		}
 	}
 	for i, reason := range reasons {
-		if names := byReason[reason]; len(names) > 0 {
+		switch names := byReason[reason]; {
+		case len(names) > maxNamed:
+			reasons[i] = fmt.Sprintf("%s (%d checks)", reason, len(names))
+		case len(names) > 0:
 			reasons[i] = fmt.Sprintf("%s (%s)", reason, strings.Join(names, ", "))
 		}
 	}
