@@ -20,7 +20,7 @@ clients refuse it.
 Renew the certificate. Where a tool renews it, look why it did not.`,
 	Since:       "0.1",
 	Default:     Warn,
-	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Secrets},
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.SecretData},
 	Controllers: []string{routing.Nginx},
 	Run:         runTLSExpired,
 }

@@ -21,7 +21,7 @@ where none does, with the default certificate, which browsers refuse.
 List the host with a certificate that covers it, or move its rule to an Ingress without TLS.`,
 	Since:       "0.1",
 	Default:     Warn,
-	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Secrets},
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.SecretData},
 	Controllers: []string{routing.Nginx},
 	Run:         runTLSRuleHostNotListed,
 }

@@ -20,7 +20,7 @@ covers exactly one label, so *.example.com covers neither example.com nor a.b.ex
 Have the certificate issued for the host as well, or name the Secret that covers it.`,
 	Since:       "0.1",
 	Default:     Deny,
-	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Secrets},
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.SecretData},
 	Controllers: []string{routing.Nginx},
 	Run:         runTLSSANMismatch,
 }

@@ -23,7 +23,7 @@ cert-manager for the certificate. Other tools that fill Secrets later cannot be 
 	Since:   "0.1",
 	Default: Warn,
 	Strict:  Deny,
-	Reads:   []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Secrets},
+	Reads:   []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Secrets, routing.SecretData},
 	Run:     runTLSSecretMissing,
 }
 
@@ -43,7 +43,7 @@ func runTLSSecretMissing(ing *networkingv1.Ingress, snap *routing.Snapshot) []Fi
 		if name == "" || reported[at] || (use.listed < 0 && coveredElsewhere(ing, snap, use.host)) {
 			continue
 		}
-		if _, known := snap.Secret(ing.Namespace, name); known != routing.Absent {
+		if snap.SecretExists(ing.Namespace, name) != routing.Absent {
 			continue
 		}
 		reported[at] = true
@@ -62,7 +62,7 @@ func missingOfAllEntries(ing *networkingv1.Ingress, snap *routing.Snapshot) []Fi
 		if name == "" {
 			continue
 		}
-		if _, known := snap.Secret(ing.Namespace, name); known == routing.Absent {
+		if snap.SecretExists(ing.Namespace, name) == routing.Absent {
 			findings = append(findings, missingSecret(ing, snap, tlsField(i), name,
 				"HTTPS requests get another certificate or none", true))
 		}

@@ -23,7 +23,7 @@ certificate.
 Write the Secret again: kubectl create secret tls NAME --cert=FILE --key=FILE.`,
 	Since:       "0.1",
 	Default:     Deny,
-	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Secrets},
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.SecretData},
 	Controllers: []string{routing.Nginx},
 	Run:         runTLSSecretUnusable,
 }

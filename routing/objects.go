@@ -18,13 +18,14 @@ const (
 	IngressClasses Kind = "IngressClass"
 	Services       Kind = "Service"
 	EndpointSlices Kind = "EndpointSlice"
-	Secrets        Kind = "Secret"
+	Secrets        Kind = "Secret"     // whether a Secret exists, and its metadata
+	SecretData     Kind = "SecretData" // what a Secret holds, as facts
 	Namespaces     Kind = "Namespace"
 )
 
 // Kinds lists every Kind, in the order in which they are shown to users.
 func Kinds() []Kind {
-	return []Kind{Ingresses, IngressClasses, Services, EndpointSlices, Secrets, Namespaces}
+	return []Kind{Ingresses, IngressClasses, Services, EndpointSlices, Secrets, SecretData, Namespaces}
 }
 
 // Ref names one object. Namespace is empty for a cluster-scoped kind. For

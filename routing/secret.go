@@ -70,20 +70,26 @@ func coversName(pattern, host string) bool {
 	return strings.EqualFold(pattern, host)
 }
 
+// FactsOfMetadata returns what a Secret's metadata tell of it. What it holds is
+// left out.
+func FactsOfMetadata(meta *metav1.ObjectMeta) *SecretFacts {
+	return &SecretFacts{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace:         meta.Namespace,
+			Name:              meta.Name,
+			UID:               meta.UID,
+			ResourceVersion:   meta.ResourceVersion,
+			CreationTimestamp: meta.CreationTimestamp,
+		},
+		ManagedBy: managerOf(meta),
+	}
+}
+
 // FactsOf computes the facts about a Secret. The result shares no memory with
 // the Secret's data.
 func FactsOf(secret *corev1.Secret) *SecretFacts {
-	facts := &SecretFacts{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace:         secret.Namespace,
-			Name:              secret.Name,
-			UID:               secret.UID,
-			ResourceVersion:   secret.ResourceVersion,
-			CreationTimestamp: secret.CreationTimestamp,
-		},
-		Type:      secret.Type,
-		ManagedBy: managerOf(&secret.ObjectMeta),
-	}
+	facts := FactsOfMetadata(&secret.ObjectMeta)
+	facts.Type = secret.Type
 	for key := range secret.Data {
 		facts.Keys = append(facts.Keys, strings.Clone(key))
 	}

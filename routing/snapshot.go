@@ -71,11 +71,14 @@ type Coverage struct {
 	Read bool
 	// Reason is why it was not read, for people: "forbidden", "not synced yet".
 	Reason string
+	// Chosen is true where the operator chose that it is not read. Nothing may be
+	// concluded then either, but nothing is amiss.
+	Chosen bool
 }
 
 // Observe returns a copy of s that calls missed for every lookup which could
-// not be answered because the object was not read. The copy shares all objects
-// with s.
+// not be answered because the object was not read, though it was meant to be.
+// The copy shares all objects with s.
 func (s *Snapshot) Observe(missed func(Ref)) *Snapshot {
 	c := *s
 	c.missed = missed
@@ -95,8 +98,8 @@ func (s *Snapshot) CoverageOf(r Ref) Coverage {
 
 // known answers a lookup that found the object or not.
 func (s *Snapshot) known(found bool, r Ref) Known {
-	if !s.CoverageOf(r).Read {
-		if s.missed != nil {
+	if c := s.CoverageOf(r); !c.Read {
+		if s.missed != nil && !c.Chosen {
 			s.missed(r)
 		}
 		return Unread
@@ -132,10 +135,16 @@ func (s *Snapshot) SlicesOf(namespace, service string) ([]*EndpointSlice, Known)
 	return slices, s.known(len(slices) > 0, Ref{Kind: EndpointSlices, Namespace: namespace, Name: service})
 }
 
-// Secret returns the facts about the Secret of that name.
+// SecretExists says whether there is a Secret of that name.
+func (s *Snapshot) SecretExists(namespace, name string) Known {
+	_, ok := s.Secrets[Key{namespace, name}]
+	return s.known(ok, Ref{Kind: Secrets, Namespace: namespace, Name: name})
+}
+
+// Secret returns the facts about what the Secret of that name holds.
 func (s *Snapshot) Secret(namespace, name string) (*SecretFacts, Known) {
 	f, ok := s.Secrets[Key{namespace, name}]
-	return f, s.known(ok, Ref{Kind: Secrets, Namespace: namespace, Name: name})
+	return f, s.known(ok, Ref{Kind: SecretData, Namespace: namespace, Name: name})
 }
 
 // NginxSharing returns the other Ingresses with a rule for the host that

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
@@ -59,6 +61,7 @@ type serveOptions struct {
 	nginxControllers []string
 	running          []string
 	liveReads        int
+	secretAccess     string
 
 	verbosity int
 	logFormat string
@@ -99,6 +102,7 @@ func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 	f.DurationVar(&o.gracePeriod, "grace-period", 0, "age up to which a namespace is new, where what is missing only warns")
 	f.StringSliceVar(&o.nginxControllers, "ingress-nginx-controllers", []string{"k8s.io/ingress-nginx"}, "values of an IngressClass's spec.controller that mean ingress-nginx")
 	f.StringSliceVar(&o.running, "running-controllers", nil, "values of spec.controller of which a controller runs here; without it, nothing is said of the others")
+	f.StringVar(&o.secretAccess, "secret-access", string(cluster.SecretsFull), "how to read Secrets: off, get, metadata or full")
 	f.IntVar(&o.liveReads, "live-reads", 32, "how many objects to read from the API server at a time when confirming denials")
 	f.IntVarP(&o.verbosity, "verbosity", "v", 0, "log verbosity: 0, or 1 for a line per request")
 	f.StringVar(&o.logFormat, "log-format", "json", "log format: json or text")
@@ -120,6 +124,9 @@ func (o *serveOptions) validate() error {
 	}
 	if o.liveReads < 1 {
 		fault("--live-reads %d: must be at least 1", o.liveReads)
+	}
+	if !slices.Contains(cluster.SecretAccesses(), cluster.SecretAccess(o.secretAccess)) {
+		fault("--secret-access %q: must be off, get, metadata or full", o.secretAccess)
 	}
 	if o.drainTime < 0 {
 		fault("--drain-time %s: must not be negative", o.drainTime)
@@ -158,18 +165,20 @@ func serve(ctx context.Context, o *serveOptions) error {
 	ctrl.SetLogger(log.WithName("controller-runtime").V(1))
 	log.Info("starting", "version", versionText(), "preset", o.preset, "onUndecided", o.onUndecided)
 
-	client, err := newClient(o.kubeconfig)
+	client, meta, err := newClients(o.kubeconfig)
 	if err != nil {
 		return err
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	cl, err := cluster.New(cluster.Config{
-		Client:    client,
-		Settings:  routing.Settings{NginxControllers: o.nginxControllers, RunningControllers: o.running},
-		LiveReads: o.liveReads,
-		Log:       log.WithName("cluster"),
-		Metrics:   registry,
+		Client:       client,
+		Metadata:     meta,
+		SecretAccess: cluster.SecretAccess(o.secretAccess),
+		Settings:     routing.Settings{NginxControllers: o.nginxControllers, RunningControllers: o.running},
+		LiveReads:    o.liveReads,
+		Log:          log.WithName("cluster"),
+		Metrics:      registry,
 	})
 	if err != nil {
 		return err
@@ -244,7 +253,7 @@ func serve(ctx context.Context, o *serveOptions) error {
 	return err
 }
 
-func newClient(kubeconfig string) (kubernetes.Interface, error) {
+func newClients(kubeconfig string) (kubernetes.Interface, metadata.Interface, error) {
 	var config *rest.Config
 	var err error
 	if kubeconfig == "" {
@@ -253,7 +262,7 @@ func newClient(kubeconfig string) (kubernetes.Interface, error) {
 		config, err = clientcmd.BuildConfigFromFlags("", kubeconfig)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cluster access: %w", err)
+		return nil, nil, fmt.Errorf("cluster access: %w", err)
 	}
 	config.UserAgent = "routegate/" + versionText()
 	config.ContentType = "application/vnd.kubernetes.protobuf"
@@ -263,9 +272,13 @@ func newClient(kubeconfig string) (kubernetes.Interface, error) {
 	config.QPS = -1
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("cluster access: %w", err)
+		return nil, nil, fmt.Errorf("cluster access: %w", err)
 	}
-	return client, nil
+	meta, err := metadata.NewForConfig(metadata.ConfigFor(config))
+	if err != nil {
+		return nil, nil, fmt.Errorf("cluster access: %w", err)
+	}
+	return client, meta, nil
 }
 
 // certificate returns where the serving certificate comes from, and what keeps

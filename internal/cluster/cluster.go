@@ -6,12 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,6 +24,8 @@ import (
 	"k8s.io/client-go/informers/internalinterfaces"
 	networkinginformers "k8s.io/client-go/informers/networking/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/routegate/routegate/routing"
@@ -31,11 +35,37 @@ import (
 // forbidden or absent for ever; then what needs them is undecided.
 var required = []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.Namespaces}
 
+// stored are the kinds that have a place in a store. SecretData has none: it is
+// part of what is stored of a Secret.
+var stored = []routing.Kind{
+	routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices, routing.Secrets, routing.Namespaces,
+}
+
+// SecretAccess is how Secrets are read.
+type SecretAccess string
+
+// The ways to read Secrets, and the rights that each needs.
+const (
+	SecretsOff      SecretAccess = "off"      // not at all; needs no right
+	SecretsGet      SecretAccess = "get"      // one by one when an Ingress names them; needs get
+	SecretsMetadata SecretAccess = "metadata" // whether they exist, kept in a cache; needs get, list and watch
+	SecretsFull     SecretAccess = "full"     // facts about what they hold, kept in a cache; needs get, list and watch
+)
+
+// SecretAccesses lists the ways to read Secrets.
+func SecretAccesses() []SecretAccess {
+	return []SecretAccess{SecretsOff, SecretsGet, SecretsMetadata, SecretsFull}
+}
+
 // Config is what a Cluster is made of.
 type Config struct {
 	// Client talks to the API server. Its own rate limit should be off: LiveReads
 	// bounds what is asked at once.
 	Client kubernetes.Interface
+	// Metadata talks to the API server where SecretAccess is metadata.
+	Metadata metadata.Interface
+	// SecretAccess is how Secrets are read.
+	SecretAccess SecretAccess
 	// Settings are copied into every Snapshot.
 	Settings routing.Settings
 	// LiveReads is the number of live reads at a time, over all requests.
@@ -53,6 +83,12 @@ func (c Config) Validate() error {
 	if c.Client == nil {
 		errs = append(errs, errors.New("the field Client must be set"))
 	}
+	if !slices.Contains(SecretAccesses(), c.SecretAccess) {
+		errs = append(errs, fmt.Errorf("secret access %q: must be one of off, get, metadata, full", c.SecretAccess))
+	}
+	if c.Metadata == nil && c.SecretAccess == SecretsMetadata {
+		errs = append(errs, errors.New("the field Metadata must be set"))
+	}
 	if c.LiveReads < 1 {
 		errs = append(errs, fmt.Errorf("the field LiveReads is %d; must be at least 1", c.LiveReads))
 	}
@@ -65,6 +101,8 @@ func (c Config) Validate() error {
 // Cluster is a live cluster, kept up to date by informers.
 type Cluster struct {
 	client   kubernetes.Interface
+	metadata metadata.Interface
+	secrets  SecretAccess
 	settings routing.Settings
 	log      logr.Logger
 
@@ -92,6 +130,8 @@ func New(c Config) (*Cluster, error) {
 	}
 	cl := &Cluster{
 		client:   c.Client,
+		metadata: c.Metadata,
+		secrets:  c.SecretAccess,
 		settings: c.Settings,
 		log:      c.Log,
 		kinds:    map[routing.Kind]*watched{},
@@ -102,8 +142,11 @@ func New(c Config) (*Cluster, error) {
 			Help: "Objects read from the API server to confirm a denial, by kind and result (present, absent, failed).",
 		}, []string{"kind", "result"}),
 	}
+	for _, kind := range stored {
+		cl.store[kind] = cache.NewIndexer(cache.MetaNamespaceKeyFunc, indexersFor(kind))
+	}
 	collectors := []prometheus.Collector{cl.liveReads}
-	for kind, informer := range informersFor(c.Client) {
+	for kind, informer := range informersFor(c) {
 		w := &watched{kind: kind, informer: informer}
 		if err := informer.SetTransform(slim); err != nil {
 			return nil, fmt.Errorf("cluster: %s: %w", kind, err)
@@ -123,20 +166,29 @@ func New(c Config) (*Cluster, error) {
 	return cl, nil
 }
 
-func informersFor(client kubernetes.Interface) map[routing.Kind]cache.SharedIndexInformer {
+func informersFor(c Config) map[routing.Kind]cache.SharedIndexInformer {
 	const all, never = metav1.NamespaceAll, time.Duration(0)
 	notHelm := internalinterfaces.TweakListOptionsFunc(func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermNotEqualSelector("type", helmRelease).String()
 	})
-	return map[routing.Kind]cache.SharedIndexInformer{
-		routing.Ingresses:      networkinginformers.NewIngressInformer(client, all, never, indexersFor(routing.Ingresses)),
-		routing.IngressClasses: networkinginformers.NewIngressClassInformer(client, never, indexersFor(routing.IngressClasses)),
-		routing.Services:       coreinformers.NewServiceInformer(client, all, never, indexersFor(routing.Services)),
-		routing.EndpointSlices: discoveryinformers.NewEndpointSliceInformer(client, all, never, indexersFor(routing.EndpointSlices)),
-		routing.Secrets:        coreinformers.NewFilteredSecretInformer(client, all, never, indexersFor(routing.Secrets), notHelm),
-		routing.Namespaces:     coreinformers.NewNamespaceInformer(client, never, indexersFor(routing.Namespaces)),
+	informers := map[routing.Kind]cache.SharedIndexInformer{
+		routing.Ingresses:      networkinginformers.NewIngressInformer(c.Client, all, never, indexersFor(routing.Ingresses)),
+		routing.IngressClasses: networkinginformers.NewIngressClassInformer(c.Client, never, indexersFor(routing.IngressClasses)),
+		routing.Services:       coreinformers.NewServiceInformer(c.Client, all, never, indexersFor(routing.Services)),
+		routing.EndpointSlices: discoveryinformers.NewEndpointSliceInformer(c.Client, all, never, indexersFor(routing.EndpointSlices)),
+		routing.Namespaces:     coreinformers.NewNamespaceInformer(c.Client, never, indexersFor(routing.Namespaces)),
 	}
+	switch c.SecretAccess {
+	case SecretsFull:
+		informers[routing.Secrets] = coreinformers.NewFilteredSecretInformer(c.Client, all, never, indexersFor(routing.Secrets), notHelm)
+	case SecretsMetadata:
+		informers[routing.Secrets] = metadatainformer.NewFilteredMetadataInformer(c.Metadata, secretResource, all, never,
+			indexersFor(routing.Secrets), metadatainformer.TweakListOptionsFunc(notHelm)).Informer()
+	}
+	return informers
 }
+
+var secretResource = corev1.SchemeGroupVersion.WithResource("secrets")
 
 func (c *Cluster) gauges(w *watched) []prometheus.Collector {
 	labels := prometheus.Labels{"kind": string(w.kind)}
@@ -244,15 +296,46 @@ func (w *watched) coverage() routing.Coverage {
 // that cannot be read before ctx is done is marked as unread. The error is
 // always nil: it is there for other sources of Snapshots.
 func (c *Cluster) Snapshot(ctx context.Context, refs routing.References, confirm []routing.Ref) (*routing.Snapshot, error) {
-	coverage := make(map[routing.Ref]routing.Coverage, len(c.kinds)+len(confirm))
-	for kind, w := range c.kinds {
-		coverage[routing.Ref{Kind: kind}] = w.coverage()
+	snap := c.store.snapshot(refs, c.settings, time.Now(), c.coverage())
+	if c.secrets == SecretsGet {
+		confirm = c.withSecrets(refs, confirm)
 	}
-	snap := c.store.snapshot(refs, c.settings, time.Now(), coverage)
 	if len(confirm) > 0 {
 		c.confirm(ctx, snap, confirm)
 	}
 	return snap, nil
+}
+
+// coverage says what the cache has read.
+func (c *Cluster) coverage() map[routing.Ref]routing.Coverage {
+	coverage := make(map[routing.Ref]routing.Coverage, len(c.kinds)+2)
+	for kind, w := range c.kinds {
+		coverage[routing.Ref{Kind: kind}] = w.coverage()
+	}
+	secrets, data := routing.Ref{Kind: routing.Secrets}, routing.Ref{Kind: routing.SecretData}
+	switch c.secrets {
+	case SecretsOff:
+		coverage[secrets] = routing.Coverage{Chosen: true, Reason: "Secrets are not read here"}
+		coverage[data] = coverage[secrets]
+	case SecretsMetadata:
+		coverage[data] = routing.Coverage{Chosen: true, Reason: "what Secrets hold is not read here"}
+	case SecretsFull:
+		coverage[data] = coverage[secrets]
+	}
+	return coverage
+}
+
+// withSecrets adds the Secrets referred to, which no cache holds, to what is
+// read live.
+func (c *Cluster) withSecrets(refs routing.References, confirm []routing.Ref) []routing.Ref {
+	all := slices.Clone(confirm)
+	for _, name := range refs.Secrets {
+		ref := routing.Ref{Kind: routing.Secrets, Namespace: refs.Namespace, Name: name}
+		if !slices.Contains(all, ref) {
+			all = append(all, ref)
+		}
+	}
+	return all
 }
 
 func (c *Cluster) confirm(ctx context.Context, snap *routing.Snapshot, refs []routing.Ref) {
@@ -264,12 +347,21 @@ func (c *Cluster) confirm(ctx context.Context, snap *routing.Snapshot, refs []ro
 	reading.Wait()
 	for i, ref := range refs {
 		if errs[i] != nil {
-			snap.Coverage[ref] = routing.Coverage{Reason: reasonOf(errs[i])}
+			c.cover(snap, ref, routing.Coverage{Reason: reasonOf(errs[i])})
 			c.log.V(1).Info("live read failed", "kind", ref.Kind, "namespace", ref.Namespace, "name", ref.Name, "error", errs[i].Error())
 			continue
 		}
-		snap.Coverage[ref] = routing.Coverage{Read: true}
+		c.cover(snap, ref, routing.Coverage{Read: true})
 		put(snap, ref, objs[i])
+	}
+}
+
+// cover notes how the live read of an object went. A Secret is read with what it
+// holds, unless only metadata are.
+func (c *Cluster) cover(snap *routing.Snapshot, ref routing.Ref, coverage routing.Coverage) {
+	snap.Coverage[ref] = coverage
+	if ref.Kind == routing.Secrets && c.secrets != SecretsMetadata {
+		snap.Coverage[routing.Ref{Kind: routing.SecretData, Namespace: ref.Namespace, Name: ref.Name}] = coverage
 	}
 }
 
@@ -304,6 +396,9 @@ func (c *Cluster) readLive(ctx context.Context, ref routing.Ref) (any, error) {
 	case routing.Services:
 		return slimmed(c.client.CoreV1().Services(ref.Namespace).Get(ctx, ref.Name, opts))
 	case routing.Secrets:
+		if c.secrets == SecretsMetadata {
+			return slimmed(c.metadata.Resource(secretResource).Namespace(ref.Namespace).Get(ctx, ref.Name, opts))
+		}
 		return slimmed(c.client.CoreV1().Secrets(ref.Namespace).Get(ctx, ref.Name, opts))
 	case routing.Namespaces:
 		return slimmed(c.client.CoreV1().Namespaces().Get(ctx, ref.Name, opts))
@@ -327,9 +422,9 @@ func (c *Cluster) readSlices(ctx context.Context, ref routing.Ref) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	slices := make([]*routing.EndpointSlice, 0, len(list.Items))
+	found := make([]*routing.EndpointSlice, 0, len(list.Items))
 	for i := range list.Items {
-		slices = append(slices, slimSlice(&list.Items[i]))
+		found = append(found, slimSlice(&list.Items[i]))
 	}
-	return slices, nil
+	return found, nil
 }

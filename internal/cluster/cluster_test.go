@@ -50,7 +50,7 @@ func refs() routing.References {
 // start returns a running cluster over the client.
 func start(t *testing.T, client *fake.Clientset) *cluster.Cluster {
 	t.Helper()
-	cl, err := cluster.New(cluster.Config{Client: client, LiveReads: 2, Log: logr.Discard(), Metrics: prometheus.NewRegistry()})
+	cl, err := cluster.New(cluster.Config{Client: client, SecretAccess: cluster.SecretsFull, LiveReads: 2, Log: logr.Discard(), Metrics: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,6 +41,9 @@ func slim(obj any) (any, error) {
 		return slimSlice(o), nil
 	case *corev1.Secret:
 		return routing.FactsOf(o), nil
+	case *metav1.PartialObjectMetadata:
+		// Secrets are the only kind of which only the metadata are read.
+		return routing.FactsOfMetadata(&o.ObjectMeta), nil
 	case *corev1.Namespace:
 		n := &routing.Namespace{ObjectMeta: slimMeta(&o.ObjectMeta)}
 		n.Labels = o.Labels

@@ -41,7 +41,7 @@ func NewStatic(kinds ...routing.Kind) *Static {
 		kinds = routing.Kinds()
 	}
 	s := &Static{store: store{}, coverage: map[routing.Ref]routing.Coverage{}}
-	for _, kind := range routing.Kinds() {
+	for _, kind := range stored {
 		s.store[kind] = cache.NewIndexer(cache.MetaNamespaceKeyFunc, indexersFor(kind))
 	}
 	for _, kind := range kinds {
