@@ -235,18 +235,28 @@ func (h *Handler) judge(ctx context.Context, ing, old *networkingv1.Ingress, dry
 	}
 
 	first, snap := verdictOf(nil)
-	if len(first.Denied) == 0 {
-		return first, false
+	for denied := first.Denied; len(denied) > 0; {
+		batch := denied[:min(len(denied), maxConfirmed)]
+		denied = denied[len(batch):]
+		second, fresh := verdictOf(evidence(batch, ing, snap))
+		if fresh == nil {
+			return second, false
+		}
+		if reason := fresh.CoverageOf(namespaceRef(ing)); !reason.Read {
+			return h.noVerdict(fmt.Sprintf("Namespace %q: %s", ing.Namespace, reason.Reason)), false
+		}
+		second = agreed(batch, second)
+		if len(second.Denied) > 0 || len(second.Undecided) > 0 || len(denied) == 0 {
+			return second, true
+		}
 	}
-	second, fresh := verdictOf(evidence(first.Denied, ing, snap))
-	if fresh == nil {
-		return second, false
-	}
-	if reason := fresh.CoverageOf(namespaceRef(ing)); !reason.Read {
-		return h.noVerdict(fmt.Sprintf("Namespace %q: %s", ing.Namespace, reason.Reason)), false
-	}
-	return h.agreed(first, second), true
+	return first, false
 }
+
+// maxConfirmed is how many denials are confirmed at a time. One confirmed denial
+// is enough; so many are more than an answer shows, and keep the reads for one
+// Ingress few, whatever its size.
+const maxConfirmed = 20
 
 // evidence names what a denial rests on: what its findings name, the
 // IngressClass that says which controller serves the Ingress, and the Namespace.
@@ -273,11 +283,11 @@ func namespaceRef(ing *networkingv1.Ingress) routing.Ref {
 	return routing.Ref{Kind: routing.Namespaces, Name: ing.Namespace}
 }
 
-// agreed is the second verdict, in which what the first did not deny is not
-// denied either: nobody confirmed it.
-func (h *Handler) agreed(first, second policy.Verdict) policy.Verdict {
-	before := make(map[checks.Fingerprint]bool, len(first.Denied))
-	for _, f := range first.Denied {
+// agreed is the second verdict, in which only what the first denied too, and was
+// confirmed, is denied.
+func agreed(confirmed []checks.Finding, second policy.Verdict) policy.Verdict {
+	before := make(map[checks.Fingerprint]bool, len(confirmed))
+	for _, f := range confirmed {
 		before[f.Fingerprint()] = true
 	}
 	var denied []checks.Finding
@@ -285,7 +295,7 @@ func (h *Handler) agreed(first, second policy.Verdict) policy.Verdict {
 		if before[f.Fingerprint()] {
 			denied = append(denied, f)
 		} else {
-			second.Warned = append(second.Warned, policy.Warning{Finding: f, Because: "not denied: seen only once"})
+			second.Warned = append(second.Warned, policy.Warning{Finding: f, Because: "not confirmed"})
 		}
 	}
 	second.Denied = denied
@@ -325,13 +335,16 @@ func (h *Handler) log(d decision, outcome string) {
 		"user", d.request.UserInfo.Username, "uid", d.request.UID,
 	}
 	if outcome == outcomeDenied {
-		h.Log.Info("denied", append(values, "confirmed", d.confirmed, "findings", texts(d.verdict.Denied))...)
+		denied := d.verdict.Denied
+		h.Log.Info("denied", append(values, "confirmed", d.confirmed, "count", len(denied),
+			"findings", texts(denied[:min(len(denied), maxShown)]))...)
 		return
 	}
 	h.Log.V(1).Info("answered", values...)
 }
 
-// nameOf is the name of the Ingress; with generateName there is none yet.
+// nameOf is the name of the Ingress. With generateName the request may leave it
+// out, and the object have only the beginning.
 func nameOf(d decision) string {
 	if d.request.Name != "" || d.ingress == nil {
 		return d.request.Name

@@ -312,7 +312,36 @@ var _ = Describe("Handler", func() {
 			resp := ask(ctx, review(admissionv1.Create, ingress("api", "web"), nil))
 			Expect(resp.Allowed).To(BeFalse())
 			Expect(resp.Result.Details.Causes).To(HaveLen(1))
-			Expect(resp.Warnings).To(ConsistOf(HaveSuffix("[not denied: seen only once]")))
+			Expect(resp.Warnings).To(ConsistOf(HaveSuffix("[not confirmed]")))
+		})
+		It("reads no more than it shows of a thousand faults, unless they turn out to be none", func(ctx SpecContext) {
+			var names []string
+			for i := range 1000 {
+				names = append(names, fmt.Sprintf("svc-%03d", i))
+			}
+			resp := ask(ctx, review(admissionv1.Create, ingress(names...), nil))
+			Expect(resp.Allowed).To(BeFalse())
+			Expect(len(world.confirmed.Load().([]routing.Ref))).To(BeNumerically("<=", 25))
+
+			for _, name := range names[:990] {
+				Expect(world.live.Apply(service(name))).To(Succeed())
+			}
+			world.cached = world.live
+			resp = ask(ctx, review(admissionv1.Create, ingress(names...), nil))
+			Expect(resp.Allowed).To(BeFalse())
+			Expect(resp.Result.Message).To(HavePrefix("10 reasons"))
+		})
+		It("goes on to the next faults where the first are none", func(ctx SpecContext) {
+			var names []string
+			for i := range 50 {
+				names = append(names, fmt.Sprintf("svc-%02d", i))
+			}
+			for _, name := range names[:49] {
+				Expect(world.live.Apply(service(name))).To(Succeed())
+			}
+			resp := ask(ctx, review(admissionv1.Create, ingress(names...), nil))
+			Expect(resp.Allowed).To(BeFalse())
+			Expect(resp.Result.Message).To(ContainSubstring(`Service "svc-49" does not exist`))
 		})
 		It("is undecided where an object cannot be read", func(ctx SpecContext) {
 			world.failing = map[routing.Ref]string{{Kind: routing.Services, Namespace: "app", Name: "api"}: "Routegate is not allowed to read it"}

@@ -149,7 +149,16 @@ func (o *serveOptions) policy() policy.Policy {
 }
 
 func (o *serveOptions) logger() logr.Logger {
-	options := &slog.HandlerOptions{Level: slog.Level(-o.verbosity)}
+	options := &slog.HandlerOptions{
+		Level: slog.Level(-o.verbosity),
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			// logr's V(1) and above are below slog's named levels.
+			if level, ok := a.Value.Any().(slog.Level); ok && a.Key == slog.LevelKey && level < slog.LevelInfo {
+				return slog.String(slog.LevelKey, slog.LevelDebug.String())
+			}
+			return a
+		},
+	}
 	var handler slog.Handler = slog.NewJSONHandler(os.Stderr, options)
 	if o.logFormat == "text" {
 		handler = slog.NewTextHandler(os.Stderr, options)

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+// assetsVariable names the folder that holds etcd, kube-apiserver and kubectl.
+const assetsVariable = "KUBEBUILDER_ASSETS"
+
+// serviceRange leaves room for thousands of Services; envtest's own has 254
+// addresses.
+const serviceRange = "10.96.0.0/12"
+
+// ControlPlane is a running etcd and kube-apiserver.
+type ControlPlane struct {
+	// Config is how an administrator reaches the API server. It has no client-side
+	// rate limit.
+	Config *rest.Config
+	// Client uses Config.
+	Client kubernetes.Interface
+	// Kubeconfig is the path of a kubeconfig file with the same rights.
+	Kubeconfig string
+	// Kubectl is the path of a kubectl of the API server's version.
+	Kubectl string
+
+	env *envtest.Environment
+}
+
+// StartControlPlane starts etcd and a kube-apiserver and writes an admin's
+// kubeconfig file to dir, which must exist. There are no controllers: nobody
+// fills EndpointSlices, and a namespace that is deleted stays.
+func StartControlPlane(ctx context.Context, dir string) (*ControlPlane, error) {
+	assets, err := assetsDir()
+	if err != nil {
+		return nil, err
+	}
+	// Without a logger controller-runtime complains to standard error after 30 s.
+	ctrllog.SetLogger(logr.Discard())
+
+	existing := false
+	env := &envtest.Environment{
+		BinaryAssetsDirectory:    assets,
+		UseExistingCluster:       &existing,
+		ControlPlaneStartTimeout: time.Minute,
+		ControlPlaneStopTimeout:  time.Minute,
+	}
+	env.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", serviceRange)
+	config, err := env.Start()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("control plane: %w", err), stopEnv(env))
+	}
+	config.QPS = -1
+	cp := &ControlPlane{
+		Config:     config,
+		Kubeconfig: filepath.Join(dir, "kubeconfig"),
+		Kubectl:    filepath.Join(assets, "kubectl"),
+		env:        env,
+	}
+	// Starting cannot be interrupted, so this is asked only now.
+	if err := ctx.Err(); err != nil {
+		return nil, errors.Join(err, cp.Stop())
+	}
+	if err := os.WriteFile(cp.Kubeconfig, env.KubeConfig, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("control plane: %w", err), cp.Stop())
+	}
+	if cp.Client, err = kubernetes.NewForConfig(config); err != nil {
+		return nil, errors.Join(fmt.Errorf("control plane: %w", err), cp.Stop())
+	}
+	return cp, nil
+}
+
+// assetsDir is the absolute path of the folder with the binaries.
+func assetsDir() (string, error) {
+	assets := os.Getenv(assetsVariable)
+	if assets == "" {
+		return "", errors.New("KUBEBUILDER_ASSETS is not set; run make test, which builds the control plane")
+	}
+	assets, err := filepath.Abs(assets)
+	if err != nil {
+		return "", err
+	}
+	for _, name := range []string{"etcd", "kube-apiserver", "kubectl"} {
+		if _, err := os.Stat(filepath.Join(assets, name)); err != nil {
+			return "", fmt.Errorf("KUBEBUILDER_ASSETS: %w", err)
+		}
+	}
+	return assets, nil
+}
+
+// KubeconfigFor makes a user with the groups and writes a kubeconfig file of
+// theirs to dir. The user has no rights beyond those of the groups.
+func (cp *ControlPlane) KubeconfigFor(dir, user string, groups ...string) (string, error) {
+	u, err := cp.env.AddUser(envtest.User{Name: user, Groups: groups}, nil)
+	if err != nil {
+		return "", fmt.Errorf("user %s: %w", user, err)
+	}
+	content, err := u.KubeConfig()
+	if err != nil {
+		return "", fmt.Errorf("user %s: %w", user, err)
+	}
+	path := filepath.Join(dir, "kubeconfig-"+user)
+	return path, os.WriteFile(path, content, 0o600)
+}
+
+// Stop stops the API server, then etcd, and removes their data.
+func (cp *ControlPlane) Stop() error {
+	return stopEnv(cp.env)
+}
+
+func stopEnv(env *envtest.Environment) error {
+	if err := env.Stop(); err != nil {
+		return fmt.Errorf("control plane: %w", err)
+	}
+	return nil
+}
