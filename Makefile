@@ -32,7 +32,7 @@ help: ## Show this list.
 	@printf '\nVariables\n'
 	@printf '  %-14s %s\n' \
 		DEMO_KEEP=1 'demo: leave everything running, and print how to use it' \
-		PKG=./checks 'test, bench: the packages of the root module to run' \
+		PKG=./checks 'test: the packages of the root module to run' \
 		RACE=1 'test: with the race detector (needs a C compiler)' \
 		BENCH=regexp 'bench: the benchmarks to run' \
 		TRUTH_DIR=dir 'truth: the recording to judge' \
@@ -90,8 +90,9 @@ truth: ## Judge the recorded scenarios, and compare with what really happened.
 	@go run ./e2e/truth -dir $(TRUTH_DIR)
 
 .PHONY: bench
-bench: ## Run the benchmarks.
-	@go test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+bench: ## Measure a verdict, a round trip and the cache against the plainest thing in their place.
+	@go test -run '^$$' -bench '$(BENCH)' -benchmem ./internal/cluster
+	@go run ./e2e/bench
 
 .PHONY: lint
 lint: ## Run the linters.

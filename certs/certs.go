@@ -26,6 +26,24 @@ import (
 // disk and the authority's key is forgotten, so that a restart makes a new
 // authority.
 func SelfSigned(hosts []string) (*tls.Certificate, []byte, error) {
+	chain, key, err := PEM(hosts)
+	if err != nil {
+		return nil, nil, err
+	}
+	pair, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("self-signed certificate: %w", err)
+	}
+	if len(pair.Certificate) != 2 {
+		return nil, nil, fmt.Errorf("self-signed certificate: chain has %d certificates, want that of the host and that of its authority", len(pair.Certificate))
+	}
+	bundle := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[1]})
+	return &pair, bundle, nil
+}
+
+// PEM makes a certificate as SelfSigned does and returns its chain and key in
+// PEM, as a Secret of type kubernetes.io/tls holds them.
+func PEM(hosts []string) (chain, key []byte, err error) {
 	if len(hosts) == 0 {
 		return nil, nil, errors.New("self-signed certificate: at least one host must be given")
 	}
@@ -38,19 +56,11 @@ func SelfSigned(hosts []string) (*tls.Certificate, []byte, error) {
 			names = append(names, host)
 		}
 	}
-	chain, key, err := cert.GenerateSelfSignedCertKey(hosts[0], ips, names)
+	chain, key, err = cert.GenerateSelfSignedCertKey(hosts[0], ips, names)
 	if err != nil {
 		return nil, nil, fmt.Errorf("self-signed certificate: %w", err)
 	}
-	pair, err := tls.X509KeyPair(chain, key)
-	if err != nil {
-		return nil, nil, fmt.Errorf("self-signed certificate: %w", err)
-	}
-	if len(pair.Certificate) != 2 {
-		return nil, nil, fmt.Errorf("self-signed certificate: chain has %d certificates, want that of the host and that of its authority", len(pair.Certificate))
-	}
-	bundle := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[1]})
-	return &pair, bundle, nil
+	return chain, key, nil
 }
 
 // The files in a certificate directory, named as in a Secret of type

@@ -75,6 +75,12 @@ func (b backend) about(object string) Subject {
 // spec.defaultBackend that is never asked. It returns none where the other
 // Ingresses of the hosts were not read.
 func asked(ing *networkingv1.Ingress, snap *routing.Snapshot, class routing.Class) []backend {
+	return routing.Once(snap, askedKey{}, func(snap *routing.Snapshot) []backend { return findAsked(ing, snap, class) })
+}
+
+type askedKey struct{}
+
+func findAsked(ing *networkingv1.Ingress, snap *routing.Snapshot, class routing.Class) []backend {
 	nginx := class.Controller.Name == routing.Nginx
 	var taken taken
 	if nginx {
@@ -112,11 +118,22 @@ type taken struct {
 }
 
 func takenByOthers(ing *networkingv1.Ingress, snap *routing.Snapshot) (taken, routing.Known) {
+	t := routing.Once(snap, takenKey{}, func(snap *routing.Snapshot) *taken { return findTaken(ing, snap) })
+	if t == nil {
+		return taken{}, routing.Unread
+	}
+	return *t, routing.Present
+}
+
+type takenKey struct{}
+
+// findTaken returns nil where the other Ingresses were not read.
+func findTaken(ing *networkingv1.Ingress, snap *routing.Snapshot) *taken {
 	t := taken{paths: map[Subject]bool{}, hosts: map[string]bool{}, roots: map[string]bool{}, withPaths: map[string]bool{}}
 	for _, host := range routing.ReferencesOf(ing).Hosts {
 		others, known := snap.NginxSharing(ing, host)
 		if known == routing.Unread {
-			return taken{}, routing.Unread
+			return nil
 		}
 		for _, other := range others {
 			older := routing.Older(other, ing)
@@ -128,7 +145,7 @@ func takenByOthers(ing *networkingv1.Ingress, snap *routing.Snapshot) (taken, ro
 			}
 		}
 	}
-	return t, routing.Present
+	return &t
 }
 
 func (t *taken) add(host string, paths []networkingv1.HTTPIngressPath, older bool) {

@@ -16,11 +16,14 @@ var classAnnotationUnknown = Check{
 	Name:  "class-annotation-unknown",
 	Title: "the class annotation has a value that no known controller serves",
 	Text: `The annotation kubernetes.io/ingress.class is older than IngressClasses. ingress-nginx compares it with its
-flag --ingress-class, which is "nginx" unless set, and never with the names of IngressClasses: an Ingress whose annotation
-names another IngressClass of the same controller is ignored and requests get 404. An empty value is ignored as well.
+flag --ingress-class, which is "nginx" unless set, and never with the names of IngressClasses. It ignores an Ingress
+with another value, and requests get 404. An empty value is ignored as well, and it keeps the default IngressClass
+from being filled in.
 
-Remove the annotation and set spec.ingressClassName. If a controller of yours does serve the value, turn the check off for
-that class.`,
+Remove the annotation and set spec.ingressClassName.
+
+A controller that Routegate does not know may serve the value, so this only warns.`,
+	Example: "names-ingressclass",
 	Since:   "0.1",
 	Default: Warn,
 	Reads:   []routing.Kind{routing.IngressClasses},

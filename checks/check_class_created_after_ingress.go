@@ -14,12 +14,15 @@ import (
 var classCreatedAfterIngress = Check{
 	Name:  "class-created-after-ingress",
 	Title: "the IngressClass is younger than the Ingress that names it",
-	Text: `ingress-nginx looks for the class of an Ingress when the Ingress changes. One that came before its IngressClass was
-put aside, and the IngressClass that came later does not bring it back: requests get 404 until the Ingress is written again
-or the controller restarts.
+	Text: `ingress-nginx looks up the class of an Ingress when the Ingress changes. An Ingress that came before its
+IngressClass was put aside, and the IngressClass that came later does not bring it back: requests get 404 until the
+Ingress is written again or the controller restarts.
 
-Write the Ingress again with any change, for example an annotation. A controller that was restarted since has picked the
-Ingress up; that cannot be seen from here, so this only warns.`,
+Write the Ingress again with any change, for example to an annotation.
+
+Whether the controller was restarted since cannot be seen, so this only warns. It is never said of an Ingress that is
+being written, because that is the cure.`,
+	Example:     "later",
 	Since:       "0.1",
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.IngressClasses},

@@ -14,11 +14,12 @@ import (
 var classFieldBeatsAnnotation = Check{
 	Name:  "class-field-beats-annotation",
 	Title: "the class annotation differs from spec.ingressClassName",
-	Text: `The API server compares the annotation kubernetes.io/ingress.class with spec.ingressClassName only when an Ingress
-is created. Where an update makes them differ, ingress-nginx goes by the field and the annotation is dead; some other
-controllers go by the annotation, so that two may serve the Ingress.
+	Text: `The API server compares the annotation kubernetes.io/ingress.class with spec.ingressClassName only when an
+Ingress is created. Where an update makes them differ, ingress-nginx goes by the field, and the annotation has no
+effect. Some other controllers go by the annotation, so that two controllers may serve the Ingress.
 
 Remove the annotation, or change the field.`,
+	Example:     "differ",
 	Since:       "0.1",
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.IngressClasses},

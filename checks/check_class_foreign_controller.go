@@ -15,11 +15,14 @@ import (
 var classForeignController = Check{
 	Name:  "class-foreign-controller",
 	Title: "no controller of this cluster serves the IngressClass",
-	Text: `The IngressClass exists, but its spec.controller is none of those that the operator says run here. Nobody looks at
-the Ingress: there is no event and no address, and requests get 404. The check needs to be told which controllers run
-(--running-controllers) and keeps silent otherwise: a controller may run outside the cluster.
+	Text: `The IngressClass exists, but its spec.controller is that of no controller that runs here. Nobody looks at
+the Ingress: there is no event and no address in its status, and requests get 404.
 
-Name a class whose controller runs here.`,
+Name an IngressClass whose controller runs here.
+
+A controller may run outside the cluster, so the operator has to say which ones run (--running-controllers). Without
+that flag this check says nothing.`,
+	Example: "other-controller",
 	Since:   "0.1",
 	Default: Warn,
 	Reads:   []routing.Kind{routing.IngressClasses},

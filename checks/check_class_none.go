@@ -11,13 +11,16 @@ import (
 
 var classNone = Check{
 	Name:  "class-none",
-	Title: "Ingress names no class and no default class applied",
-	Text: `An Ingress without spec.ingressClassName gets the cluster's default IngressClass at the moment it is
-created, if there is one; never later, and never on an update. ingress-nginx does not serve an Ingress without a class
-unless it was started with --watch-ingress-without-class, so requests get 404.
+	Title: "the Ingress names no class, and no default class was filled in",
+	Text: `An Ingress without spec.ingressClassName gets the default IngressClass, if there is one, at the moment it
+is created; never later, and never on an update. ingress-nginx does not serve an Ingress without a class unless it was
+started with --watch-ingress-without-class, so requests get 404.
 
-Set spec.ingressClassName. The check keeps silent where a controller that serves such Ingresses by default has an
-IngressClass in the cluster, and where the cluster has no IngressClass at all.`,
+Set spec.ingressClassName.
+
+The check says nothing where the cluster has no IngressClass at all, or has one of a controller that by default serves
+Ingresses without a class.`,
+	Example: "no-default",
 	Since:   "0.1",
 	Default: Warn,
 	Reads:   []routing.Kind{routing.IngressClasses},

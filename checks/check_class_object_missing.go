@@ -15,13 +15,16 @@ import (
 
 var classObjectMissing = Check{
 	Name:  "class-object-missing",
-	Title: "spec.ingressClassName names no IngressClass",
-	Text: `A controller finds its Ingresses through the IngressClass they name. Where there is no such IngressClass,
-no controller looks at the Ingress: there is no event, no address in its status, and requests get the 404 of whoever else
-answers for the host. Creating the IngressClass later does not help an ingress-nginx that is running: it looks again only
-when the Ingress changes.
+	Title: "spec.ingressClassName names an IngressClass that does not exist",
+	Text: `A controller finds its Ingresses through the IngressClass that they name. Where it does not exist, no
+controller looks at the Ingress: there is no event and no address in its status, and requests get the 404 of whoever
+else answers for the host.
 
-Name an IngressClass that exists, or create it before the Ingress.`,
+Name an IngressClass that exists, or create it before the Ingress. If it is created later, an ingress-nginx that is
+running does not notice: it looks again only when the Ingress changes.
+
+Cilium, Contour and Kong serve their class by its name alone. Nothing is said of those names.`,
+	Example: "misspelt",
 	Since:   "0.1",
 	Default: Deny,
 	Reads:   []routing.Kind{routing.IngressClasses},

@@ -16,12 +16,15 @@ import (
 var classSeveralDefaults = Check{
 	Name:  "class-several-defaults",
 	Title: "several IngressClasses are the default, and the newest was taken",
-	Text: `Where several IngressClasses are marked as the default, the API server fills in the newest (of equally old ones the
-first by name) when an Ingress without a class is created. If they belong to different controllers, the Ingress may end up
-with one that nobody expected.
+	Text: `Where several IngressClasses are marked as the default, an Ingress that is created without a class gets the
+newest of them; of equally old ones, the first by name. If they belong to different controllers, the Ingress may end
+up with one that nobody expected.
 
-Set spec.ingressClassName, and mark one IngressClass as the default. The check keeps silent where kubectl's record of what
-was applied shows that the class was given.`,
+Set spec.ingressClassName, and mark only one IngressClass as the default.
+
+The check says nothing where kubectl's record of what was applied shows that the class was given, or where all the
+defaults belong to one controller.`,
+	Example: "newest-taken",
 	Since:   "0.1",
 	Default: Warn,
 	Reads:   []routing.Kind{routing.IngressClasses},

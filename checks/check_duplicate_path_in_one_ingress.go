@@ -13,11 +13,15 @@ import (
 var duplicatePathInOneIngress = Check{
 	Name:  "duplicate-path-in-one-ingress",
 	Title: "the same host, path and path type stand twice in one Ingress",
-	Text: `The API accepts the same path twice. ingress-nginx keeps the first and ignores the second, so that its
-backend never gets a request; other controllers keep the first or the last. ImplementationSpecific and Prefix count as the
-same type for ingress-nginx.
+	Text: `The API server accepts the same path twice. ingress-nginx keeps the first and ignores the second, so that
+the second backend gets no requests. Other controllers keep the first or the last. For ingress-nginx the path types
+ImplementationSpecific and Prefix are the same.
 
-Remove one of the two. To share requests between two Services use a canary Ingress.`,
+Remove one of the two. To share requests between two Services, use a canary Ingress.
+
+Twice the same backend is not reported, because no request is lost. For controllers other than ingress-nginx this
+never denies.`,
+	Example: "two-services",
 	Since:   "0.1",
 	Default: Warn,
 	Strict:  Deny,

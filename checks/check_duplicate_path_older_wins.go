@@ -14,11 +14,15 @@ import (
 var duplicatePathOlderWins = Check{
 	Name:  "duplicate-path-older-wins",
 	Title: "an older Ingress has the same host, path and path type",
-	Text: `Where two Ingresses have the same host, path and path type (ImplementationSpecific counts as Prefix), ingress-nginx
-keeps that of the older one and ignores the other with all its annotations: its Service never gets a request from there.
-Across namespaces that is denied. Within a namespace it only warns, because one Ingress may be about to replace the other.
+	Text: `Where two Ingresses have the same host, path and path type, ingress-nginx keeps the path of the older one.
+It ignores that of the other, with all its annotations, so that its Service gets no requests from there. The path
+types ImplementationSpecific and Prefix are the same.
 
-Choose another host or path, make the Ingress a canary, or delete the older one.`,
+Choose another host or path, make this one a canary Ingress, or delete the older one.
+
+Within one namespace this only warns, because one Ingress may be about to replace the other; nothing is said if both
+lead to the same Service and port.`,
+	Example:     "other-namespace",
 	Since:       "0.1",
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},

@@ -12,11 +12,14 @@ import (
 
 var extNameIPLiteral = Check{
 	Name:  "extname-ip-literal",
-	Title: "ExternalName is an IP address",
-	Text: `An ExternalName is a DNS name. ingress-nginx since 1.11.5 and 1.12.1 looks it up, finds that the answer is the
-question, and answers 503. Older versions connect to the address, so this only warns.
+	Title: "the ExternalName of the Service is an IP address",
+	Text: `An ExternalName is a DNS name. ingress-nginx cannot look up an IP address as a name, and answers 503.
 
-Use a Service without selector and an EndpointSlice with the address.`,
+Use a Service without selector, and an EndpointSlice that holds the address.
+
+Version 1.12.0 of ingress-nginx, and those before 1.11.5, do connect to the address, so this denies only under the
+preset strict.`,
+	Example:     "ipv4",
 	Since:       "0.1",
 	Default:     Warn,
 	Strict:      Deny,
@@ -24,7 +27,7 @@ Use a Service without selector and an EndpointSlice with the address.`,
 	Controllers: []string{routing.Nginx},
 	Run: func(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 		return externalNames(ing, snap, func(b backend, svc *routing.Service) *Finding {
-			if !(isAddress(svc.ExternalName) && !isLocalhost(svc.ExternalName)) {
+			if !isAddress(svc.ExternalName) || isLocalhost(svc.ExternalName) {
 				return nil
 			}
 			return &Finding{

@@ -12,18 +12,19 @@ import (
 
 var extNameLocalhost = Check{
 	Name:  "extname-localhost",
-	Title: "ExternalName points to the controller itself",
-	Text: `ingress-nginx refuses an ExternalName that is localhost or a loopback address, which would be the controller's own
-Pod, and answers 503.
+	Title: "the ExternalName of the Service is the controller's own host",
+	Text: `ingress-nginx refuses an ExternalName that is localhost or a loopback address, because that would be the
+controller's own Pod. It answers 503.
 
-Use the name under which the backend is reached from the controller.`,
+Use the name under which the controller can reach the backend.`,
+	Example:     "localhost",
 	Since:       "0.1",
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Controllers: []string{routing.Nginx},
 	Run: func(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 		return externalNames(ing, snap, func(b backend, svc *routing.Service) *Finding {
-			if !(isLocalhost(svc.ExternalName)) {
+			if !isLocalhost(svc.ExternalName) {
 				return nil
 			}
 			return &Finding{

@@ -12,19 +12,19 @@ import (
 
 var extNameNamedTargetPort = Check{
 	Name:  "extname-named-targetport",
-	Title: "the ExternalName Service has a named targetPort",
-	Text: `A backend that names a port of an ExternalName Service by number gets that port's targetPort. There is no Pod in which
-a name could be looked up, so ingress-nginx uses port 0 and requests get 502. By name the same port works, because
-ingress-nginx then falls back to the port's number.
+	Title: "the port of the ExternalName Service has a name as its targetPort",
+	Text: `A backend that gives the number of a port of an ExternalName Service gets the targetPort of that port. If
+this is a name, there is no Pod in which to look it up: ingress-nginx uses port 0, and requests get 502.
 
-Use a number as targetPort.`,
+Use a number as the targetPort, or name the port in the Ingress: then ingress-nginx falls back to the port's number.`,
+	Example:     "by-number",
 	Since:       "0.1",
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Controllers: []string{routing.Nginx},
 	Run: func(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 		return externalNames(ing, snap, func(b backend, svc *routing.Service) *Finding {
-			if !(hasNamedTarget(svc, b.Service.Port)) {
+			if !hasNamedTarget(svc, b.Service.Port) {
 				return nil
 			}
 			return &Finding{

@@ -12,18 +12,19 @@ import (
 
 var extNamePortNameUnknown = Check{
 	Name:  "extname-port-name-unknown",
-	Title: "backend names a port that the ExternalName Service does not declare",
-	Text: `A backend may give any port number for an ExternalName Service; but a name is looked up in the Service's ports. Where
-there is none of that name ingress-nginx uses port 0 and requests die.
+	Title: "the backend names a port that the ExternalName Service does not have",
+	Text: `For an ExternalName Service a backend may give any port number. A port name is looked up in the ports of
+the Service: where none has that name, ingress-nginx uses port 0, and requests get 404 or 502.
 
-Give the number, or declare the port in the Service.`,
+Give the number of the port, or declare the port in the Service.`,
+	Example:     "other-name",
 	Since:       "0.1",
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Controllers: []string{routing.Nginx},
 	Run: func(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 		return externalNames(ing, snap, func(b backend, svc *routing.Service) *Finding {
-			if !(b.Service.Port.Name != "" && declaredPort(svc, b.Service.Port) == nil) {
+			if b.Service.Port.Name == "" || declaredPort(svc, b.Service.Port) != nil {
 				return nil
 			}
 			return &Finding{

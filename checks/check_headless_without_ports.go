@@ -12,11 +12,12 @@ import (
 
 var headlessWithoutPorts = Check{
 	Name:  "headless-without-ports",
-	Title: "backend names a Service without any port",
-	Text: `A headless Service may have no ports. ingress-nginx looks the backend's port up in the Service, finds none,
-and answers 503, whatever the endpoints are.
+	Title: "the backend names a Service that has no ports",
+	Text: `A headless Service may have no ports. ingress-nginx looks up the port of the backend in the Service, finds
+none, and answers 503, whatever the endpoints are.
 
 Declare the port in the Service.`,
+	Example:     "number",
 	Since:       "0.1",
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},

@@ -13,11 +13,14 @@ import (
 
 var namedTargetPortUnresolved = Check{
 	Name:  "named-targetport-unresolved",
-	Title: "no Pod has the port that the Service's targetPort names",
-	Text: `The Service's targetPort is a name, and Kubernetes found no container port of that name in the ready Pods, so
-that the endpoints have addresses but not this port. ingress-nginx has nobody to send requests to and answers 503.
+	Title: "no ready Pod has the port that the Service's targetPort names",
+	Text: `The targetPort of the Service is a name, and no ready Pod has a container port of that name. The endpoints
+then have addresses but not this port. ingress-nginx has nobody to send requests to, and answers 503.
 
-Give the container port that name, or use the number as targetPort.`,
+Give the container port that name, or use its number as the targetPort.
+
+A rollout may bring the port later, so this only warns.`,
+	Example:     "port-left-out",
 	Since:       "0.1",
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},

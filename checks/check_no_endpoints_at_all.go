@@ -12,12 +12,15 @@ import (
 
 var noEndpointsAtAll = Check{
 	Name:  "no-endpoints-at-all",
-	Title: "backend Service has no endpoints",
-	Text: `The Service exists but nothing stands behind it: its selector matches no Pod, the workload is scaled to
+	Title: "the Service of the backend has no endpoints",
+	Text: `The Service exists, but nothing stands behind it: its selector matches no Pod, its workload is scaled to
 zero, or it has no selector and nobody wrote an EndpointSlice for it with the label kubernetes.io/service-name.
-ingress-nginx answers 503 on that path.
+ingress-nginx answers 503.
 
-Compare the Service's selector with the labels of the Pods, and look whether the workload has replicas.`,
+Compare the selector of the Service with the labels of the Pods, and see whether the workload has replicas.
+
+Pods often come after the Ingress, so this only warns.`,
+	Example:     "empty-slice",
 	Since:       "0.1",
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},

@@ -12,12 +12,15 @@ import (
 
 var noReadyEndpoints = Check{
 	Name:  "no-ready-endpoints",
-	Title: "backend Service has endpoints, but none is ready",
-	Text: `The Service has endpoints, and none of them is ready: Pods are starting, failing their readiness probe, or
-terminating. ingress-nginx sends requests to ready endpoints only, also where terminating ones still serve, and answers
-503 until there is one.
+	Title: "the Service of the backend has endpoints, but none is ready",
+	Text: `The Service has endpoints, but the Pods are starting, failing their readiness probe, or terminating.
+ingress-nginx sends requests only to ready endpoints, and never to terminating ones, even if they still serve. It
+answers 503 until one is ready.
 
-Look at the Pods' readiness: kubectl get pods, then kubectl describe pod.`,
+See why the Pods are not ready: kubectl get pods, then kubectl describe pod.
+
+Pods often become ready after the Ingress was written, so this only warns.`,
+	Example:     "not-ready",
 	Since:       "0.1",
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},

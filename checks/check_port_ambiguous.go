@@ -14,12 +14,13 @@ import (
 
 var portAmbiguous = Check{
 	Name:  "port-ambiguous",
-	Title: "backend port fits two ports of the Service, and the wrong one first",
+	Title: "the backend's port fits two ports of the Service, and the wrong one wins",
 	Text: `ingress-nginx takes the first port of the Service whose number, targetPort or name is spelled as in the
-Ingress. Where an earlier port has as its targetPort what a later one has as its number or name, requests go to the earlier
-one: another container port, another application, or nobody.
+Ingress. If the targetPort of an earlier port is spelled like the number or name of the one that is meant, requests go
+to the earlier one: to another container port, another application, or nobody.
 
-Name the port by a spelling that only it has, or list it first in the Service.`,
+Give the port by a spelling that only it has, or list it first in the Service.`,
+	Example:     "number",
 	Since:       "0.1",
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
@@ -87,8 +88,8 @@ func samePod(a, b *corev1.ServicePort, slices []*routing.EndpointSlice) bool {
 
 func slicePort(p *corev1.ServicePort, slice *routing.EndpointSlice) int32 {
 	for _, sp := range slice.Ports {
-		if sp.Name != nil && *sp.Name == p.Name && sp.Port != nil {
-			return *sp.Port
+		if sp.Name == p.Name {
+			return sp.Number
 		}
 	}
 	return 0

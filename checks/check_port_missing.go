@@ -14,12 +14,13 @@ import (
 
 var portMissing = Check{
 	Name:  "port-missing",
-	Title: "backend names a port the Service does not have",
+	Title: "the backend names a port that the Service does not have",
 	Text: `ingress-nginx takes the first port of the Service whose number, targetPort or name is spelled as in the
-Ingress. Where none is, the backend has no endpoints and every request of that path gets 503. A Service port without a
-name never matches a name, and a number never matches a name.
+Ingress. If there is none, the backend has no endpoints, and every request for that path gets 503. A number in the
+Ingress never fits a name in the Service, and a name never fits a number.
 
 Name one of the Service's ports, or add the port to the Service.`,
+	Example:     "near-number",
 	Since:       "0.1",
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},

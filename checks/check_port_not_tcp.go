@@ -14,12 +14,16 @@ import (
 
 var portNotTCP = Check{
 	Name:  "port-not-tcp",
-	Title: "backend names a Service port that is not TCP",
-	Text: `HTTP needs TCP. ingress-nginx takes the first port of the Service that fits and then looks for TCP
-endpoints of that very port: a port of protocol UDP or SCTP has none, and every request gets 503. A UDP and a TCP port of
-the same number work only if the first of them has a numeric targetPort.
+	Title: "the backend names a port of the Service that is not TCP",
+	Text: `HTTP needs TCP. ingress-nginx takes the first port of the Service that fits, and then looks for TCP
+endpoints of that very port. A port of protocol UDP or SCTP has none, and every request gets 503. A UDP and a TCP port
+of the same number work only if the first of them has a number as its targetPort.
 
-Name a TCP port, or declare one.`,
+Name a TCP port of the Service, or declare one.
+
+For a Service without selector this only warns: EndpointSlices that were written by hand may hold a port that the
+Service does not declare.`,
+	Example:     "udp-only",
 	Since:       "0.1",
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},

@@ -12,12 +12,13 @@ import (
 
 var resourceBackend = Check{
 	Name:  "resource-backend",
-	Title: "backend is a resource, which ingress-nginx does not route to",
-	Text: `The Ingress API lets a backend be a resource of some other kind, for controllers that know that kind.
-ingress-nginx knows none: it skips the path, so that requests fall to a shorter path of the host or get 404, and it ignores
-such a spec.defaultBackend.
+	Title: "the backend is a resource, which ingress-nginx does not route to",
+	Text: `The Ingress API lets a backend be an object of some other kind, for controllers that know that kind.
+ingress-nginx knows none. It skips such a path, so that requests go to a shorter path of the host or get 404, and it
+ignores such a spec.defaultBackend.
 
-Use a Service as the backend, or a class whose controller supports the resource.`,
+Use a Service as the backend, or a class whose controller knows the kind.`,
+	Example:     "path",
 	Since:       "0.1",
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.IngressClasses},

@@ -14,11 +14,14 @@ import (
 var ruleWithoutHTTP = Check{
 	Name:  "rule-without-http",
 	Title: "a rule has a host and no paths",
-	Text: `A rule with a host and no http makes ingress-nginx serve the host, with nothing behind it: every request
-gets 404, also where a wildcard host would have served it before. spec.defaultBackend of the same Ingress answers instead
-if the Ingress is the oldest of the host. Another Ingress of the host may bring the paths, so this only warns.
+	Text: `A rule with a host but without the field http makes ingress-nginx serve the host with nothing behind it:
+every request gets 404, even where a wildcard host answered before. If this Ingress is the oldest of the host, its
+spec.defaultBackend answers instead.
 
-Give the rule paths, or the Ingress a default backend.`,
+Give the rule paths, or the Ingress a spec.defaultBackend.
+
+Another Ingress of the host may bring the paths later, so this only warns.`,
+	Example:     "nothing-behind",
 	Since:       "0.1",
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},

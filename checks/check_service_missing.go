@@ -12,12 +12,16 @@ import (
 
 var serviceMissing = Check{
 	Name:  "service-missing",
-	Title: "backend names a Service that does not exist",
-	Text: `A backend names a Service of the Ingress's own namespace; a Service of another namespace cannot be
-named. Where it does not exist the controller has nobody to send requests to. ingress-nginx answers 503 on exactly that
-path, and neither a shorter path nor spec.defaultBackend steps in. Other controllers answer 404 or 503.
+	Title: "the backend names a Service that does not exist",
+	Text: `A backend names a Service in the namespace of its Ingress; it cannot name one of another namespace. If the
+Service does not exist, the controller has nobody to send requests to. ingress-nginx answers 503 on exactly that path:
+neither a shorter path nor spec.defaultBackend steps in. Other controllers answer 404 or 503.
 
-Create the Service before the Ingress, or correct the name.`,
+Correct the name, or create the Service before the Ingress.
+
+For controllers other than ingress-nginx this only warns, and says nothing of those that may do without the Service,
+such as the AWS Load Balancer Controller.`,
+	Example: "misspelt",
 	Since:   "0.1",
 	Default: Deny,
 	Reads:   []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},

@@ -13,10 +13,14 @@ import (
 var serviceUpstreamNoEndpoints = Check{
 	Name:  "service-upstream-no-endpoints",
 	Title: "with service-upstream, nothing ready stands behind the cluster IP",
-	Text: `The annotation service-upstream makes ingress-nginx send requests to the Service's cluster IP. Where the Service
-has no ready endpoints nobody answers there and requests get 502 or 504, not the 503 of a backend without endpoints.
+	Text: `The annotation nginx.ingress.kubernetes.io/service-upstream makes ingress-nginx send requests to the
+cluster IP of the Service. If the Service has no ready endpoints, nobody answers there: requests get 502 or 504, not
+the 503 of other backends without endpoints.
 
-Look at the Service's selector and at the readiness of its Pods.`,
+Look at the selector of the Service and at the readiness of its Pods.
+
+Pods often come after the Ingress, so this only warns.`,
+	Example:     "not-ready",
 	Since:       "0.1",
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},

@@ -13,11 +13,14 @@ import (
 var serviceUpstreamPort = Check{
 	Name:  "service-upstream-port",
 	Title: "with service-upstream, the number is not a port of the Service",
-	Text: `The annotation service-upstream makes ingress-nginx send requests to the Service's cluster IP. There the number
-that the Ingress gives is used as it is, and only the Service's own ports answer: the number of a targetPort, which works
-without the annotation, does not. Requests get 502 or 504.
+	Text: `The annotation nginx.ingress.kubernetes.io/service-upstream makes ingress-nginx send requests to the
+cluster IP of the Service, at the very number that the Ingress gives. Only the ports of the Service itself answer
+there. The number of a targetPort, which works without the annotation, does not: requests get 502 or 504.
 
-Give the Service's port, or remove the annotation.`,
+Give the port of the Service, or remove the annotation.
+
+Only the annotation counts. The same setting in the controller's ConfigMap is not read.`,
+	Example:     "targetport",
 	Since:       "0.1",
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services},

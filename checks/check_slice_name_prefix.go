@@ -12,13 +12,16 @@ import (
 
 var sliceNamePrefix = Check{
 	Name:  "slice-name-prefix",
-	Title: "EndpointSlices are not named after their Service",
-	Text: `EndpointSlices belong to a Service by their label kubernetes.io/service-name. ingress-nginx also demands that
-the slice's own name begins with the Service's (with its first 57 characters), and ignores the others: requests get 503,
-although the Service works inside the cluster. Kubernetes names its slices so; only those written by hand or by other tools
-are affected.
+	Title: "the EndpointSlices are not named after their Service",
+	Text: `EndpointSlices belong to a Service by their label kubernetes.io/service-name. ingress-nginx also demands
+that the name of the slice begins with the name of the Service (of a long one, with the first 57 characters), and
+ignores all others: requests get 503, although the Service works inside the cluster. Kubernetes names its own slices
+so; only those that people or other tools write are affected.
 
-Name the slice SERVICE-something.`,
+Give the slice a name that begins with the name of the Service, for example web-1 for the Service web.
+
+For a Service with a selector this only warns, because Kubernetes may be about to write slices of its own.`,
+	Example:     "hand-made",
 	Since:       "0.1",
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},

@@ -14,11 +14,12 @@ import (
 var slicePortNil = Check{
 	Name:  "slice-port-nil",
 	Title: "an EndpointSlice port without a number crashes ingress-nginx",
-	Text: `The API allows an EndpointSlice port without a number, meaning all ports. ingress-nginx does not expect it: as
-soon as an Ingress names a Service with such a slice, the whole controller crashes, and again after every restart. Nobody's
-Ingresses are served by a controller that starts anew.
+	Text: `The API server accepts an EndpointSlice port without a number, which means all ports. ingress-nginx does
+not expect it: as soon as an Ingress names the Service of that slice, the whole controller crashes, and again after
+every restart. Then it serves no Ingress at all, of any namespace.
 
-Give the slice's port a number before an Ingress names the Service.`,
+Give the port of the slice a number before an Ingress names the Service.`,
+	Example:     "unnamed",
 	Since:       "0.1",
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.IngressClasses, routing.Services, routing.EndpointSlices},
@@ -69,9 +70,7 @@ func runSlicePortNil(ing *networkingv1.Ingress, snap *routing.Snapshot) []Findin
 // for a TCP port of the same name, and for any where the Service port has none.
 func crashes(port *corev1.ServicePort, slice *routing.EndpointSlice) bool {
 	for _, p := range slice.Ports {
-		tcp := p.Protocol == nil || *p.Protocol == corev1.ProtocolTCP
-		named := port.Name == "" || (p.Name != nil && *p.Name == port.Name)
-		if tcp && named && p.Port == nil {
+		if p.TCP && p.Number == 0 && (port.Name == "" || p.Name == port.Name) {
 			return true
 		}
 	}

@@ -14,10 +14,11 @@ import (
 var tlsExpired = Check{
 	Name:  "tls-expired",
 	Title: "the certificate has expired, or is not valid yet",
-	Text: `ingress-nginx serves a certificate whatever its dates are; it only writes a line to its log. Browsers and other
-clients refuse it.
+	Text: `ingress-nginx serves a certificate whatever its dates are, and only writes a line to its log. Browsers and
+other clients refuse it.
 
-Renew the certificate. Where a tool renews it, look why it did not.`,
+Renew the certificate. If a tool was to renew it, find out why it did not.`,
+	Example:     "expired",
 	Since:       "0.1",
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.SecretData},

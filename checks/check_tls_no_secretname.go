@@ -14,12 +14,15 @@ import (
 var tlsNoSecretName = Check{
 	Name:  "tls-no-secretname",
 	Title: "spec.tls names no Secret, so the default certificate is served",
-	Text: `An entry of spec.tls without secretName is how one asks ingress-nginx for its default certificate. That is the
-self-signed "Kubernetes Ingress Controller Fake Certificate", which browsers refuse, unless the operator configured
---default-ssl-certificate. The check is off under the preset standard, because the idiom is documented and whether there is
-a default certificate cannot be seen from the cluster.
+	Text: `An entry of spec.tls without secretName asks ingress-nginx for its default certificate. That is the
+self-signed "Kubernetes Ingress Controller Fake Certificate", which browsers refuse, unless the operator gave the
+controller another one with --default-ssl-certificate.
 
-Name a Secret, if you did not mean the default certificate.`,
+Name a Secret, if you did not mean the default certificate.
+
+Such an entry is a documented way to ask for the default certificate, and whether browsers accept that one cannot be
+seen in the cluster. So the check is off unless the preset is strict.`,
+	Example:     "listed",
 	Since:       "0.1",
 	Default:     Off,
 	Strict:      Warn,

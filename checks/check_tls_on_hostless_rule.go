@@ -11,11 +11,13 @@ import (
 var tlsOnHostlessRule = Check{
 	Name:  "tls-on-hostless-rule",
 	Title: "spec.tls has no effect on a rule without host",
-	Text: `Rules without host belong to ingress-nginx's default server, which always serves the default certificate, whatever
-spec.tls says.
+	Text: `Rules without a host belong to the default server of ingress-nginx, which always serves the default
+certificate, whatever spec.tls says.
 
-Give the rule a host, or have the operator install the certificate as --default-ssl-certificate; where that is done, turn the
-check off.`,
+Give the rule a host, or have the operator install the certificate with --default-ssl-certificate.
+
+Whether the controller has that flag cannot be seen in the cluster, so this only warns.`,
+	Example:     "hostless",
 	Since:       "0.1",
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.IngressClasses},

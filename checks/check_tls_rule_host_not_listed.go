@@ -13,12 +13,13 @@ import (
 
 var tlsRuleHostNotListed = Check{
 	Name:  "tls-rule-host-not-listed",
-	Title: "spec.tls leaves out a rule's host and no certificate covers it",
-	Text: `Once an Ingress has a TLS section, ingress-nginx treats all hosts of its rules as HTTPS hosts: plain HTTP is
-redirected, also for a host that no entry lists. Such a host is served with any certificate of the section that covers it;
-where none does, with the default certificate, which browsers refuse.
+	Title: "spec.tls leaves out a rule's host, and no certificate covers it",
+	Text: `Once an Ingress has a spec.tls, ingress-nginx treats all hosts of its rules as HTTPS hosts: it redirects
+plain HTTP, even for a host that no entry lists. It serves such a host with any certificate of spec.tls that covers
+it; if none does, with its default certificate, which browsers refuse.
 
-List the host with a certificate that covers it, or move its rule to an Ingress without TLS.`,
+List the host in an entry whose certificate covers it, or move its rule to an Ingress without spec.tls.`,
+	Example:     "second-host",
 	Since:       "0.1",
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.SecretData},

@@ -13,11 +13,15 @@ import (
 var tlsSANMismatch = Check{
 	Name:  "tls-san-mismatch",
 	Title: "the certificate does not cover the host",
-	Text: `ingress-nginx does not serve a certificate that was made for other names: it serves its default certificate
-instead, which browsers refuse. The DNS names of the certificate count; its common name only if it has none. A wildcard
-covers exactly one label, so *.example.com covers neither example.com nor a.b.example.com.
+	Text: `ingress-nginx does not serve a certificate that was made for other names. It serves its default certificate
+instead, which browsers refuse. The DNS names of the certificate count; its common name counts only if it has none. A
+wildcard covers exactly one label: *.example.com covers neither example.com nor a.b.example.com.
 
-Have the certificate issued for the host as well, or name the Secret that covers it.`,
+Have the certificate issued for the host as well, or name a Secret whose certificate covers it.
+
+The check says nothing where an annotation asks cert-manager for the certificate. It only warns where a tool fills the
+Secret, and of a host that no entry of spec.tls lists.`,
+	Example:     "other-names",
 	Since:       "0.1",
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.SecretData},

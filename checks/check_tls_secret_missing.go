@@ -14,12 +14,16 @@ import (
 var tlsSecretMissing = Check{
 	Name:  "tls-secret-missing",
 	Title: "spec.tls names a Secret that does not exist",
-	Text: `The certificate of a host comes from a Secret in the Ingress's own namespace. Where it does not exist,
-ingress-nginx still redirects plain HTTP to HTTPS and answers there with its default certificate, which browsers refuse
-unless the operator installed one that covers the host.
+	Text: `The certificate of a host comes from a Secret in the namespace of the Ingress. If it does not exist,
+ingress-nginx still redirects plain HTTP to HTTPS, and answers there with its default certificate. Browsers refuse
+that, unless the operator installed one that covers the host.
 
-Create the Secret (kubectl create secret tls), or correct the name. The check keeps silent where an annotation asks
-cert-manager for the certificate. Other tools that fill Secrets later cannot be seen from the Ingress, so this only warns.`,
+Correct the name, or create the Secret: kubectl create secret tls NAME --cert=FILE --key=FILE.
+
+The check says nothing where an annotation asks cert-manager for the certificate. Other tools that fill Secrets later
+cannot be seen in the Ingress, so this denies only under the preset strict. For controllers other than ingress-nginx
+it never denies, and says nothing unless the controller is known to read the Secrets of spec.tls.`,
+	Example: "misspelt",
 	Since:   "0.1",
 	Default: Warn,
 	Strict:  Deny,

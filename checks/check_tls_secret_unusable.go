@@ -15,12 +15,16 @@ import (
 var tlsSecretUnusable = Check{
 	Name:  "tls-secret-unusable",
 	Title: "the Secret of spec.tls holds no usable certificate and key",
-	Text: `ingress-nginx serves TLS from the entries tls.crt and tls.key of the Secret, whatever its type. The first
-PEM block of tls.crt must be the certificate that belongs to the key, with intermediates after it. A ca.crt or ca.crl in
-the same Secret that does not parse spoils a good pair. Where the pair is unusable the host is served with the default
-certificate.
+	Text: `ingress-nginx takes a certificate and its key from the entries tls.crt and tls.key of the Secret, whatever
+type the Secret has. The first PEM block of tls.crt must be the certificate that belongs to the key; intermediates
+come after it. A ca.crt or ca.crl in the same Secret that does not parse spoils a good pair. If the pair is unusable,
+the host is served with the default certificate, which browsers refuse.
 
-Write the Secret again: kubectl create secret tls NAME --cert=FILE --key=FILE.`,
+Delete the Secret and create it again: kubectl create secret tls NAME --cert=FILE --key=FILE.
+
+The check says nothing where an annotation asks cert-manager for the certificate, and only warns where a tool fills
+the Secret.`,
+	Example:     "other-keys",
 	Since:       "0.1",
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.SecretData},

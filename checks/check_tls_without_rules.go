@@ -11,11 +11,13 @@ import (
 var tlsWithoutRules = Check{
 	Name:  "tls-without-rules",
 	Title: "spec.tls has no effect in an Ingress without rules",
-	Text: `An Ingress with only a default backend fills ingress-nginx's default server, which always serves the default
-certificate, whatever spec.tls says.
+	Text: `An Ingress with only a default backend belongs to the default server of ingress-nginx, which always serves
+the default certificate, whatever spec.tls says.
 
-Add a rule for the host, or have the operator install the certificate as --default-ssl-certificate; where that is done, turn
-the check off.`,
+Add a rule for the host, or have the operator install the certificate with --default-ssl-certificate.
+
+Whether the controller has that flag cannot be seen in the cluster, so this only warns.`,
+	Example:     "default-backend",
 	Since:       "0.1",
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.IngressClasses},

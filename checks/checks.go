@@ -32,8 +32,11 @@ type Check struct {
 	// Title says the fault in at most 72 characters, lower case, without a full
 	// stop.
 	Title string
-	// Text says why traffic is lost, what the client sees, and how to fix it.
+	// Text has two or three paragraphs: why traffic is lost and what the client
+	// sees; how to fix it; where the check is not certain or says nothing.
 	Text string
+	// Example is the bad case of testdata/<Name> that the documentation shows.
+	Example string
 	// Since is the first release with the check.
 	Since string
 	// Default is the mode under the preset standard.
@@ -95,6 +98,23 @@ func All() []Check {
 	}
 }
 
+// Find returns the check of that name. The error for an unknown name suggests the
+// one that was probably meant.
+func Find(name string) (Check, error) {
+	all := All()
+	names := make([]string, len(all))
+	for i := range all {
+		if all[i].Name == name {
+			return all[i], nil
+		}
+		names[i] = all[i].Name
+	}
+	if near := didYouMean(name, names); near != "" {
+		return Check{}, fmt.Errorf("there is no check %s; %s", quote(name), near)
+	}
+	return Check{}, fmt.Errorf("there is no check %s", quote(name))
+}
+
 // Run judges the Ingress with each of the checks. The findings are sorted by
 // field, then check, so that the same cluster always gives the same answer.
 //
@@ -104,6 +124,7 @@ func All() []Check {
 func Run(all []Check, ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	var findings []Finding
 	solver := routing.IsSolver(ing)
+	snap = snap.Remembering()
 	for i := range all {
 		if c := &all[i]; c.Poison || !solver {
 			findings = append(findings, c.run(ing, snap)...)
@@ -148,6 +169,9 @@ func unreadReason(snap *routing.Snapshot, r routing.Ref) string {
 		reason = "not read"
 	}
 	what := string(r.Kind)
+	if r.Kind == routing.SecretData {
+		what = string(routing.Secrets)
+	}
 	if r.Name != "" {
 		what += " " + quote(r.Name)
 	}

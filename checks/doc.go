@@ -27,10 +27,12 @@
 //     case.bad.yaml: first the Ingress, then the cluster around it. Every line
 //     "# want ..." of a bad case is one whole message.
 //  3. Write check_<name>.go: the value, its run function, its helpers. Declare
-//     in Reads every kind that it looks up.
+//     in Reads every kind that it looks up, and name in Example the bad case that
+//     explains it best.
 //  4. Add the value to All, sorted by name.
 //  5. Run go test ./checks: it fails for a missing fixture, an undeclared read
 //     and a message that differs.
-//  6. Run make truth: the check must name what happened in the recordings, and
+//  6. Run make generate, and read the page that it wrote in docs/checks.
+//  7. Run make truth: the check must name what happened in the recordings, and
 //     nothing else.
 package checks

@@ -30,6 +30,12 @@ type tlsUse struct {
 // certificate from the Ingress, nor does a canary, nor a host of which an older
 // Ingress has a TLS section (semantics row J10). Each host is named once.
 func tlsUses(ing *networkingv1.Ingress, snap *routing.Snapshot) []tlsUse {
+	return routing.Once(snap, tlsUsesKey{}, func(snap *routing.Snapshot) []tlsUse { return findTLSUses(ing, snap) })
+}
+
+type tlsUsesKey struct{}
+
+func findTLSUses(ing *networkingv1.Ingress, snap *routing.Snapshot) []tlsUse {
 	if len(ing.Spec.TLS) == 0 || routing.IsCanary(ing) {
 		return nil
 	}

@@ -105,11 +105,7 @@ func slicePorts(port *corev1.ServicePort, slice *EndpointSlice) int {
 	}
 	n := 0
 	for _, p := range slice.Ports {
-		if p.Protocol != nil && *p.Protocol != corev1.ProtocolTCP {
-			continue
-		}
-		sameName := port.Name == "" || (p.Name != nil && *p.Name == port.Name)
-		if numeric || (sameName && p.Port != nil && *p.Port != 0) {
+		if p.TCP && (numeric || (p.Number != 0 && (port.Name == "" || p.Name == port.Name))) {
 			n++
 		}
 	}

@@ -165,6 +165,12 @@ type Class struct {
 // ClassOf returns the class of the Ingress: spec.ingressClassName, else the
 // annotation kubernetes.io/ingress.class (semantics section 1.A).
 func (s *Snapshot) ClassOf(ing *networkingv1.Ingress) Class {
+	return Once(s, classKey{ing}, func(s *Snapshot) Class { return s.classOf(ing) })
+}
+
+type classKey struct{ *networkingv1.Ingress }
+
+func (s *Snapshot) classOf(ing *networkingv1.Ingress) Class {
 	classes, known := s.AllClasses()
 	if known == Unread {
 		return Class{State: ClassUnread, Controller: unknown}

@@ -3,6 +3,7 @@
 package routing
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -88,24 +89,33 @@ func ReferencesOf(ingresses ...*networkingv1.Ingress) References {
 // those that are read here.
 func SameRouting(a, b *networkingv1.Ingress) bool {
 	return equality.Semantic.DeepEqual(&a.Spec, &b.Spec) &&
-		a.Labels[solverLabel] == b.Labels[solverLabel] &&
-		sameRead(a.Annotations, b.Annotations) && sameRead(b.Annotations, a.Annotations)
+		maps.Equal(ReadLabels(a.Labels), ReadLabels(b.Labels)) &&
+		maps.Equal(ReadAnnotations(a.Annotations), ReadAnnotations(b.Annotations))
 }
 
-func sameRead(a, b map[string]string) bool {
-	for key, value := range a {
-		if other, ok := b[key]; isRead(key) && (!ok || other != value) {
-			return false
+// ReadLabels returns those labels of an Ingress that can change a verdict, nil
+// when there are none.
+func ReadLabels(labels map[string]string) map[string]string {
+	if value, ok := labels[solverLabel]; ok {
+		return map[string]string{solverLabel: value}
+	}
+	return nil
+}
+
+// ReadAnnotations returns those annotations of an Ingress that can change a
+// verdict, nil when there are none. It errs on the side of more: every
+// annotation with "ingress" or a certificate tool in its name.
+func ReadAnnotations(annotations map[string]string) map[string]string {
+	var read map[string]string
+	for key, value := range annotations {
+		if strings.Contains(key, "ingress") || strings.Contains(key, "cert-manager") || key == tlsACMEAnnotation {
+			if read == nil {
+				read = make(map[string]string)
+			}
+			read[key] = value
 		}
 	}
-	return true
-}
-
-// isRead reports whether an annotation of an Ingress can change a verdict. It
-// errs on the side of yes: every annotation with "ingress" or a certificate
-// tool in its name.
-func isRead(key string) bool {
-	return strings.Contains(key, "ingress") || strings.Contains(key, "cert-manager") || key == tlsACMEAnnotation
+	return read
 }
 
 // IsSolver reports whether the Ingress is one that cert-manager makes to solve

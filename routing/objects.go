@@ -75,8 +75,17 @@ type EndpointSlice struct {
 	// Service is the value of the label kubernetes.io/service-name.
 	Service     string
 	AddressType discoveryv1.AddressType
-	Ports       []discoveryv1.EndpointPort
+	Ports       []SlicePort
 	Endpoints   []Endpoint
+}
+
+// SlicePort is one port of an EndpointSlice. Number is 0 where the API object
+// has none, which it means as all ports. TCP is true where the protocol is TCP
+// or not given.
+type SlicePort struct {
+	Name   string
+	Number int32
+	TCP    bool
 }
 
 // Endpoint is one endpoint of an EndpointSlice. Ready follows the API's rule

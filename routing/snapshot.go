@@ -64,6 +64,14 @@ type Snapshot struct {
 
 	// missed is called with every lookup that met something unread.
 	missed func(Ref)
+	// memo is what Once remembers, nil where it does not.
+	memo map[any]remembered
+}
+
+// remembered is a value and the lookups that were missed to compute it.
+type remembered struct {
+	value  any
+	missed []Ref
 }
 
 // Coverage says whether something was read and, if not, why.
@@ -83,6 +91,35 @@ func (s *Snapshot) Observe(missed func(Ref)) *Snapshot {
 	c := *s
 	c.missed = missed
 	return &c
+}
+
+// Remembering returns a copy of s in which Once computes each value once. It is
+// for judging one Ingress and not safe for use by several goroutines.
+func (s *Snapshot) Remembering() *Snapshot {
+	c := *s
+	c.memo = map[any]remembered{}
+	return &c
+}
+
+// Once returns what compute makes of s. In a copy by Remembering, it computes
+// the value of a key once; lookups that were missed to compute it are told to
+// every observer that asks for it. The value must not be modified.
+func Once[T any](s *Snapshot, key any, compute func(*Snapshot) T) T {
+	if s.memo == nil {
+		return compute(s)
+	}
+	r, ok := s.memo[key]
+	if !ok {
+		r.value = compute(s.Observe(func(ref Ref) { r.missed = append(r.missed, ref) }))
+		s.memo[key] = r
+	}
+	if s.missed != nil {
+		for _, ref := range r.missed {
+			s.missed(ref)
+		}
+	}
+	value, _ := r.value.(T)
+	return value
 }
 
 // CoverageOf says whether the object was looked for.

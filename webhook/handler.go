@@ -3,11 +3,11 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -121,13 +121,18 @@ func readReview(w http.ResponseWriter, r *http.Request) (*admissionv1.AdmissionR
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
 		return nil, bad(http.StatusUnsupportedMediaType, "content type %q: must be application/json", r.Header.Get("Content-Type"))
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var buffer bytes.Buffer
+	if 0 < r.ContentLength && r.ContentLength <= maxBody {
+		buffer.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	_, err := buffer.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, bad(http.StatusRequestEntityTooLarge, "body: must be at most %d bytes", tooLarge.Limit)
 	}
 	if err != nil {
 		return nil, bad(http.StatusBadRequest, "body: %v", err)
 	}
+	body := buffer.Bytes()
 	if len(body) == 0 {
 		return nil, bad(http.StatusBadRequest, "body: must be an AdmissionReview, is empty")
 	}
@@ -204,11 +209,32 @@ func decodeIngress(raw []byte) (*networkingv1.Ingress, error) {
 	if len(raw) == 0 {
 		return nil, errors.New("must be set")
 	}
-	ing := &networkingv1.Ingress{}
-	if err := json.Unmarshal(raw, ing); err != nil {
+	var sent sentIngress
+	if err := json.Unmarshal(raw, &sent); err != nil {
 		return nil, fmt.Errorf("not an Ingress: %w", err)
 	}
-	return ing, nil
+	m := &sent.Metadata
+	return &networkingv1.Ingress{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: m.Name, GenerateName: m.GenerateName, Labels: m.Labels, Annotations: m.Annotations,
+			CreationTimestamp: m.CreationTimestamp, DeletionTimestamp: m.DeletionTimestamp,
+		},
+		Spec: sent.Spec,
+	}, nil
+}
+
+// sentIngress is what is read of an Ingress in a review. Managed fields and
+// status, which are most of it, are skipped.
+type sentIngress struct {
+	Metadata struct {
+		Name              string            `json:"name"`
+		GenerateName      string            `json:"generateName"`
+		Labels            map[string]string `json:"labels"`
+		Annotations       map[string]string `json:"annotations"`
+		CreationTimestamp metav1.Time       `json:"creationTimestamp"`
+		DeletionTimestamp *metav1.Time      `json:"deletionTimestamp"`
+	} `json:"metadata"`
+	Spec networkingv1.IngressSpec `json:"spec"`
 }
 
 // judge makes a verdict from the cache and, where it denies, once more from
@@ -227,7 +253,7 @@ func (h *Handler) judge(ctx context.Context, ing, old *networkingv1.Ingress, dry
 			return h.noVerdict("the cluster could not be read"), nil
 		}
 		r := policy.Request{Checks: enabled, New: checks.Run(enabled, ing, snap), DryRun: dryRun, Now: snap.Now}
-		if old != nil {
+		if old != nil && h.Policy.CouldDeny(enabled, r.New) {
 			r.Old = checks.Run(enabled, old, snap)
 		}
 		r.Namespace, _ = snap.Namespace(ing.Namespace)

@@ -65,7 +65,7 @@ var _ = Describe("Grace period", func() {
 })
 
 var _ = Describe("Without the right to read Secrets", Ordered, func() {
-	const noSecrets = `Secret "shop-tls": Routegate is not allowed to read it (tls-san-mismatch, tls-secret-missing, tls-secret-unusable)`
+	const noSecrets = `Secret "shop-tls": Routegate is not allowed to read it (4 checks)`
 	var kubeconfig string
 
 	BeforeAll(func(ctx SpecContext) {

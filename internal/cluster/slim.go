@@ -70,19 +70,10 @@ func slimMeta(m *metav1.ObjectMeta) metav1.ObjectMeta {
 
 func slimIngress(ing *networkingv1.Ingress) *networkingv1.Ingress {
 	kept := &networkingv1.Ingress{ObjectMeta: slimMeta(&ing.ObjectMeta), Spec: ing.Spec}
-	kept.Labels = ing.Labels
+	kept.Labels, kept.Annotations = routing.ReadLabels(ing.Labels), routing.ReadAnnotations(ing.Annotations)
 	if written := routing.LastWritten(ing); written.After(ing.CreationTimestamp.Time) {
 		// Of all that managed fields say, only when the last change was.
 		kept.ManagedFields = []metav1.ManagedFieldsEntry{{Time: &metav1.Time{Time: written}}}
-	}
-	for key, value := range ing.Annotations {
-		if key == corev1.LastAppliedConfigAnnotation {
-			continue
-		}
-		if kept.Annotations == nil {
-			kept.Annotations = make(map[string]string, len(ing.Annotations))
-		}
-		kept.Annotations[key] = value
 	}
 	return kept
 }
@@ -92,7 +83,17 @@ func slimSlice(s *discoveryv1.EndpointSlice) *routing.EndpointSlice {
 		ObjectMeta:  slimMeta(&s.ObjectMeta),
 		Service:     s.Labels[discoveryv1.LabelServiceName],
 		AddressType: s.AddressType,
-		Ports:       s.Ports,
+	}
+	for i := range s.Ports {
+		p := &s.Ports[i]
+		port := routing.SlicePort{TCP: p.Protocol == nil || *p.Protocol == corev1.ProtocolTCP}
+		if p.Name != nil {
+			port.Name = *p.Name
+		}
+		if p.Port != nil {
+			port.Number = *p.Port
+		}
+		kept.Ports = append(kept.Ports, port)
 	}
 	for i := range s.Endpoints {
 		ready := s.Endpoints[i].Conditions.Ready

@@ -90,12 +90,23 @@ func (p Policy) Enabled(list []checks.Check) []checks.Check {
 	return slices.DeleteFunc(slices.Clone(list), func(c checks.Check) bool { return p.Mode(&c) == checks.Off })
 }
 
+// CouldDeny reports whether a finding of a check in mode deny is among them, so
+// that what was wrong before matters.
+func (p Policy) CouldDeny(list []checks.Check, findings []checks.Finding) bool {
+	return slices.ContainsFunc(findings, func(f checks.Finding) bool {
+		return !f.Undecided && slices.ContainsFunc(list, func(c checks.Check) bool {
+			return c.Name == f.Check && p.Mode(&c) == checks.Deny
+		})
+	})
+}
+
 // Request is what a Verdict is made from.
 type Request struct {
 	// Checks are the checks that were run.
 	Checks []checks.Check
 	// New are the findings of the Ingress as it would be, Old those of the
-	// Ingress as it was. Old is nil when the Ingress is created.
+	// Ingress as it was. Old may be nil when the Ingress is created, or when New
+	// could not deny.
 	New, Old []checks.Finding
 	// DryRun is true when nothing will be stored.
 	DryRun bool
