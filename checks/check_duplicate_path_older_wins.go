@@ -20,8 +20,9 @@ types ImplementationSpecific and Prefix are the same.
 
 Choose another host or path, make this one a canary Ingress, or delete the older one.
 
-Within one namespace this only warns, because one Ingress may be about to replace the other; nothing is said if both
-lead to the same Service and port.`,
+Within one namespace this only warns, because one Ingress may be about to replace the other. It also only warns where
+ingress-nginx may have refused the older Ingress for one of its annotations. Nothing is said if both lead to the same
+Service and port.`,
 	Example:     "other-namespace",
 	Since:       "0.1",
 	Default:     Deny,
@@ -58,7 +59,7 @@ func runDuplicatePathOlderWins(ing *networkingv1.Ingress, snap *routing.Snapshot
 			RestsOn: []routing.Ref{
 				{Kind: routing.Ingresses, Namespace: owner.ingress.Namespace, Name: owner.ingress.Name},
 			},
-			Tentative: owner.ingress.Namespace == ing.Namespace,
+			Tentative: owner.ingress.Namespace == ing.Namespace || routing.MayBeRefused(owner.ingress),
 		})
 	}
 	return findings

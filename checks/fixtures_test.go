@@ -27,8 +27,9 @@ const (
 	goodSuffix = ".good.yaml"
 	badSuffix  = ".bad.yaml"
 	wantPrefix = "# want "
-	// runningPrefix gives routing.Settings.RunningControllers.
+	// These give routing.Settings.RunningControllers and NginxControllers.
 	runningPrefix = "# with running-controllers: "
+	nginxPrefix   = "# with nginx-controllers: "
 )
 
 // now is when fixtures are judged: their certificates are valid then unless
@@ -42,7 +43,8 @@ type fixture struct {
 	want    []string
 	ingress *networkingv1.Ingress
 	objects []runtime.Object
-	running []string
+
+	settings routing.Settings
 }
 
 func readFixture(t *testing.T, path string) fixture {
@@ -63,7 +65,10 @@ func readFixture(t *testing.T, path string) fixture {
 			fx.want = append(fx.want, strings.TrimSpace(want))
 		}
 		if running, ok := strings.CutPrefix(line, runningPrefix); ok {
-			fx.running = strings.Split(strings.TrimSpace(running), ",")
+			fx.settings.RunningControllers = strings.Split(strings.TrimSpace(running), ",")
+		}
+		if nginx, ok := strings.CutPrefix(line, nginxPrefix); ok {
+			fx.settings.NginxControllers = strings.Split(strings.TrimSpace(nginx), ",")
 		}
 	}
 	if !*update && fx.bad != (len(fx.want) > 0) {
@@ -90,7 +95,7 @@ func (fx fixture) run(t *testing.T, check checks.Check, kinds []routing.Kind) []
 	t.Helper()
 	world := cluster.NewStatic(kinds...)
 	world.Now = now
-	world.Settings.RunningControllers = fx.running
+	world.Settings = fx.settings
 	for _, obj := range fx.objects {
 		kind := routing.Kind(obj.GetObjectKind().GroupVersionKind().Kind)
 		held := kind == routing.Secrets && slices.Contains(kinds, routing.SecretData)

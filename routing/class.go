@@ -160,6 +160,10 @@ type Class struct {
 	// Controller serves the class. It is the unknown controller unless State is
 	// ClassServed.
 	Controller Controller
+	// SpecController is spec.controller of the IngressClass, or what stands for it
+	// where the class works without one. Ingresses of the same value are served by
+	// the same installations.
+	SpecController string
 }
 
 // ClassOf returns the class of the Ingress: spec.ingressClassName, else the
@@ -177,7 +181,7 @@ func (s *Snapshot) classOf(ing *networkingv1.Ingress) Class {
 	}
 	if field := ing.Spec.IngressClassName; field != nil {
 		if class, ok := classes[*field]; ok {
-			return Class{State: ClassServed, Name: *field, Controller: s.Settings.ControllerOf(class.Controller)}
+			return Class{State: ClassServed, Name: *field, Controller: s.Settings.ControllerOf(class.Controller), SpecController: class.Controller}
 		}
 		if p, ok := profileOfClass(*field); ok && p.byName {
 			return Class{State: ClassServed, Name: *field, Controller: p}
@@ -197,10 +201,14 @@ func (s *Snapshot) classOf(ing *networkingv1.Ingress) Class {
 func (s *Snapshot) classByAnnotation(value string) Class {
 	class, named := s.Classes[value]
 	if named && !s.Settings.isNginx(class.Controller) {
-		return Class{State: ClassServed, Name: value, Controller: s.Settings.ControllerOf(class.Controller)}
+		return Class{State: ClassServed, Name: value, Controller: s.Settings.ControllerOf(class.Controller), SpecController: class.Controller}
 	}
 	if value == nginxClassAnnotation {
-		return Class{State: ClassServed, Name: value, Controller: profileNamed(Nginx)}
+		spec := defaultNginxController
+		if named {
+			spec = class.Controller
+		}
+		return Class{State: ClassServed, Name: value, Controller: profileNamed(Nginx), SpecController: spec}
 	}
 	if p, ok := profileOfClass(value); ok && !named {
 		return Class{State: ClassServed, Name: value, Controller: p}

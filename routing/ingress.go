@@ -216,6 +216,42 @@ func nginxAnnotation(ing *networkingv1.Ingress, name string) string {
 	return ing.Annotations[NginxPrefix+name]
 }
 
+// refusable are annotations for the sake of whose value, or at all, ingress-nginx
+// drops an Ingress or keeps serving its former version (semantics rows B01, B02
+// and the class DROP of section 1.N). Every snippet belongs here too.
+var refusable = []string{
+	"auth-realm", "auth-secret-type", "auth-tls-error-page", "auth-tls-match-cn",
+	"auth-tls-pass-certificate-to-upstream", "auth-tls-secret", "auth-type", "auth-url", "client-body-buffer-size",
+	"connection-proxy-header", "custom-http-errors", "default-backend", "fastcgi-index", "fastcgi-params-configmap",
+	"from-to-www-redirect", "http2-push-preload", "limit-allowlist", "limit-connections", "limit-rpm", "limit-rps",
+	"limit-whitelist", "load-balance", "opentelemetry-operation-name", "permanent-redirect", "permanent-redirect-code",
+	"proxy-ssl-secret", "relative-redirects", "server-alias", "ssl-ciphers", "ssl-passthrough", "temporal-redirect",
+	"temporal-redirect-code", "upstream-hash-by", "upstream-hash-by-subset", "upstream-hash-by-subset-size",
+	"upstream-vhost", "x-forwarded-prefix",
+}
+
+// MayBeRefused reports whether ingress-nginx may have refused the Ingress for an
+// annotation or a suspicious path, so that it serves nothing or a former version
+// of it. It does not look at values: what it reports supports no denial.
+func MayBeRefused(ing *networkingv1.Ingress) bool {
+	for key, value := range ing.Annotations {
+		name, ours := strings.CutPrefix(key, NginxPrefix)
+		if ours && value != "" && (slices.Contains(refusable, name) || strings.HasSuffix(name, "-snippet")) {
+			return true
+		}
+	}
+	for i := range ing.Spec.Rules {
+		http := ing.Spec.Rules[i].HTTP
+		for j := 0; http != nil && j < len(http.Paths); j++ {
+			if path := http.Paths[j].Path; strings.ContainsAny(path, ";{}") || strings.Contains(path, "_by_lua") ||
+				strings.Contains(path, "/etc/") || strings.Contains(path, "/var/run/secrets") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // IsCanary reports whether ingress-nginx treats the Ingress as a canary, which
 // adds to the backends of another Ingress and never answers alone.
 func IsCanary(ing *networkingv1.Ingress) bool {

@@ -184,19 +184,24 @@ func (s *Snapshot) Secret(namespace, name string) (*SecretFacts, Known) {
 	return f, s.known(ok, Ref{Kind: SecretData, Namespace: namespace, Name: name})
 }
 
-// NginxSharing returns the other Ingresses with a rule for the host that
-// ingress-nginx serves as primaries: not canaries, and not being deleted. It is
-// Unread, or Present even when there are none. Whether the controller accepted
-// each of them cannot be known, so a rule of theirs may be without effect.
+// NginxSharing returns the other Ingresses with a rule for the host that the same
+// installations of ingress-nginx serve as primaries: not canaries, and not being
+// deleted. It is Unread, or Present even when there are none. Whether the
+// controller accepted each of them cannot be known, so a rule of theirs may be
+// without effect; see MayBeRefused.
 func (s *Snapshot) NginxSharing(ing *networkingv1.Ingress, host string) ([]*networkingv1.Ingress, Known) {
 	known := s.known(true, Ref{Kind: Ingresses})
 	if known == Unread {
 		return nil, Unread
 	}
+	own := s.ClassOf(ing).SpecController
 	var others []*networkingv1.Ingress
 	for _, other := range s.Sharing[host] {
 		same := other.Namespace == ing.Namespace && other.Name == ing.Name
-		if same || other.DeletionTimestamp != nil || IsCanary(other) || s.ClassOf(other).Controller.Name != Nginx {
+		if same || other.DeletionTimestamp != nil || IsCanary(other) {
+			continue
+		}
+		if class := s.ClassOf(other); class.Controller.Name != Nginx || class.SpecController != own {
 			continue
 		}
 		others = append(others, other)
