@@ -54,7 +54,7 @@ func runDuplicatePathOlderWins(ing *networkingv1.Ingress, snap *routing.Snapshot
 			Fact: fmt.Sprintf("host %s and path %s of type %s belong to the older Ingress %s",
 				quote(b.subject.Host), quote(b.subject.Path), b.subject.Type, quote(owner.ingress.Namespace+"/"+owner.ingress.Name)),
 			Accepted: "must be another host or path",
-			Outcome:  fmt.Sprintf("requests go there, and Service %s gets none from this path", quote(b.Service.Name)),
+			Outcome:  fmt.Sprintf("requests go there, not to Service %s", quote(b.Service.Name)),
 			Subject:  b.about("Ingress/" + owner.ingress.Namespace + "/" + owner.ingress.Name),
 			RestsOn: []routing.Ref{
 				{Kind: routing.Ingresses, Namespace: owner.ingress.Namespace, Name: owner.ingress.Name},

@@ -50,6 +50,9 @@ type write struct {
 	said
 }
 
+// refused settles a write that never reaches admission.
+const refused = "refused by the API"
+
 // all is what was said at every write and at the end.
 func (o opinion) all() said {
 	var all said
@@ -105,7 +108,7 @@ func (e engine) write(ctx context.Context, w *world, s *scenario, i int, o *opin
 	}
 	if s.rejected(i) {
 		if ref == s.Subject {
-			made.settled = "refused by the API"
+			made.settled = refused
 			o.writes = append(o.writes, made)
 		}
 		return nil
@@ -133,10 +136,15 @@ func (e engine) write(ctx context.Context, w *world, s *scenario, i int, o *opin
 	return w.put(ref, obj)
 }
 
-// judge decides on an Ingress in the world as it is, as webhook.Handler does.
+// source is where Snapshots come from.
+type source interface {
+	Snapshot(ctx context.Context, refs routing.References, confirm []routing.Ref) (*routing.Snapshot, error)
+}
+
+// judge decides on an Ingress in a cluster as it is, as webhook.Handler does.
 // There is nothing to confirm: what is read here is the truth.
-func (e engine) judge(ctx context.Context, w *world, ing, old *networkingv1.Ingress) (said, error) {
-	snap, err := w.Snapshot(ctx, routing.ReferencesOf(ing, old), nil)
+func (e engine) judge(ctx context.Context, from source, ing, old *networkingv1.Ingress) (said, error) {
+	snap, err := from.Snapshot(ctx, routing.ReferencesOf(ing, old), nil)
 	if err != nil {
 		return said{}, err
 	}

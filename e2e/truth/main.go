@@ -35,6 +35,9 @@
 // its scenarios without a check and the reasons of its needless warnings. Every
 // departure from them is printed and makes the command fail with status 1. Other
 // folders are only reported. Status 2 means that a folder could not be judged.
+//
+// The tests also write the default folder to a real kube-apiserver, with
+// routegate as its webhook, and hold every row to what is said offline.
 package main
 
 import (

@@ -192,7 +192,7 @@ func (p Policy) spared(f checks.Finding, r Request, old former) string {
 	case old.undecided[f.Check]:
 		return "not denied: whether the Ingress had this before could not be judged"
 	case f.Tentative:
-		return "not denied: this may heal by itself or depend on more than was read"
+		return "not denied: not certain"
 	case len(f.RestsOn) > 0 && r.DryRun:
 		return "dry run: a real write would be denied"
 	case len(f.RestsOn) > 0 && p.young(r):

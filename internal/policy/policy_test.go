@@ -60,7 +60,7 @@ func TestDecide(t *testing.T) {
 		"off":       {standard, policy.Request{New: []checks.Finding{found("silent", "x")}}, "", true},
 		"observe":   {policy.Policy{Preset: policy.Observe, OnUndecided: policy.Allow}, policy.Request{New: []checks.Finding{found("certain", "x")}}, "warned:x", true},
 		"strict":    {policy.Policy{Preset: policy.Strict, OnUndecided: policy.Allow}, policy.Request{New: []checks.Finding{found("hardened", "x"), found("transient", "y")}}, "denied:x warned:y", false},
-		"tentative": {standard, policy.Request{New: []checks.Finding{tentative}}, "warned:x(heal)", true},
+		"tentative": {standard, policy.Request{New: []checks.Finding{tentative}}, "warned:x(certain)", true},
 
 		"ratchet: it was there before":      {standard, policy.Request{New: []checks.Finding{found("certain", "x")}, Old: []checks.Finding{found("certain", "x")}}, "warned:x(before)", true},
 		"ratchet: something else was there": {standard, policy.Request{New: []checks.Finding{found("certain", "x")}, Old: []checks.Finding{found("certain", "y")}}, "denied:x", false},
@@ -100,7 +100,7 @@ func summary(v policy.Verdict) string {
 	}
 	for _, w := range v.Warned {
 		word := "warned:" + w.Fact
-		for _, key := range []string{"before", "heal", "real write", "younger"} {
+		for _, key := range []string{"before", "certain", "real write", "younger"} {
 			if strings.Contains(w.Because, key) {
 				word += "(" + key + ")"
 				break
