@@ -105,7 +105,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Metrics.count(d.verdict)
 	h.log(d, outcome)
 
-	if d.verdict.Fail {
+	if d.verdict.Fails() {
 		http.Error(w, "no verdict: "+undecidedText(d.verdict.Undecided), http.StatusInternalServerError)
 		return
 	}
@@ -171,7 +171,7 @@ func (h *Handler) decide(ctx context.Context, review *admissionv1.AdmissionRevie
 		if p := recover(); p != nil {
 			h.Log.Error(fmt.Errorf("panic: %v", p), "no verdict", "namespace", d.request.Namespace, "name", d.request.Name,
 				"stack", string(debug.Stack()))
-			d.verdict = h.noVerdict("Routegate failed on this request")
+			d.verdict = h.Policy.NoVerdict("Routegate failed on this request")
 		}
 	}()
 
@@ -180,14 +180,14 @@ func (h *Handler) decide(ctx context.Context, review *admissionv1.AdmissionRevie
 	}
 	ing, err := decodeIngress(review.Request.Object.Raw)
 	if err != nil {
-		d.verdict = h.noVerdict("request.object: " + err.Error())
+		d.verdict = h.Policy.NoVerdict("request.object: " + err.Error())
 		return d
 	}
 	d.ingress = ing
 	var old *networkingv1.Ingress
 	if d.operation == admissionv1.Update {
 		if old, err = decodeIngress(review.Request.OldObject.Raw); err != nil {
-			d.verdict = h.noVerdict("request.oldObject: " + err.Error())
+			d.verdict = h.Policy.NoVerdict("request.oldObject: " + err.Error())
 			return d
 		}
 	}
@@ -250,7 +250,7 @@ func (h *Handler) judge(ctx context.Context, ing, old *networkingv1.Ingress, dry
 		snap, err := h.Cluster.Snapshot(ctx, refs, confirm)
 		if err != nil {
 			h.Log.V(1).Info("no snapshot", "error", err.Error())
-			return h.noVerdict("the cluster could not be read"), nil
+			return h.Policy.NoVerdict("the cluster could not be read"), nil
 		}
 		r := policy.Request{Checks: enabled, New: checks.Run(enabled, ing, snap), DryRun: dryRun, Now: snap.Now}
 		if old != nil && h.Policy.CouldDeny(enabled, r.New) {
@@ -269,7 +269,7 @@ func (h *Handler) judge(ctx context.Context, ing, old *networkingv1.Ingress, dry
 			return second, false
 		}
 		if reason := fresh.CoverageOf(namespaceRef(ing)); !reason.Read {
-			return h.noVerdict(fmt.Sprintf("Namespace %q: %s", ing.Namespace, reason.Reason)), false
+			return h.Policy.NoVerdict(fmt.Sprintf("Namespace %q: %s", ing.Namespace, reason.Reason)), false
 		}
 		second = agreed(batch, second)
 		if len(second.Denied) > 0 || len(second.Undecided) > 0 || len(denied) == 0 {
@@ -326,14 +326,6 @@ func agreed(confirmed []checks.Finding, second policy.Verdict) policy.Verdict {
 	}
 	second.Denied = denied
 	return second
-}
-
-// noVerdict is undecided on all checks together.
-func (h *Handler) noVerdict(reason string) policy.Verdict {
-	return policy.Verdict{
-		Undecided: []checks.Finding{{Fact: reason, Undecided: true}},
-		Fail:      h.Policy.OnUndecided == policy.Fail,
-	}
 }
 
 // confirmBudget is how long the fresh reads of a denial may take: half of what

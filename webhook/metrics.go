@@ -23,7 +23,7 @@ const (
 
 func (d decision) outcome() string {
 	switch {
-	case d.verdict.Fail:
+	case d.verdict.Fails():
 		return outcomeFailed
 	case len(d.verdict.Denied) > 0:
 		return outcomeDenied

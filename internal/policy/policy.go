@@ -129,15 +129,30 @@ type Verdict struct {
 	Denied    []checks.Finding
 	Warned    []Warning
 	Undecided []checks.Finding
-	// Fail is true when the request must be answered with an error: a check that
-	// could have denied was undecided, policy says so, and nothing is denied.
-	Fail bool
+	// mayFail is true when a check that could have denied was undecided and the
+	// policy wants that to fail.
+	mayFail bool
 }
 
-// Allowed reports whether the request is allowed. A Verdict with Fail set is
+// Fails reports whether the request is to be answered with an error: a check
+// that could have denied was undecided, the policy says so, and nothing is
+// denied.
+func (v Verdict) Fails() bool {
+	return v.mayFail && len(v.Denied) == 0
+}
+
+// Allowed reports whether the request is allowed. A Verdict that Fails is
 // neither allowed nor denied.
 func (v Verdict) Allowed() bool {
-	return len(v.Denied) == 0 && !v.Fail
+	return len(v.Denied) == 0 && !v.mayFail
+}
+
+// NoVerdict returns the Verdict where no check could judge, for that reason.
+func (p Policy) NoVerdict(reason string) Verdict {
+	return Verdict{
+		Undecided: []checks.Finding{{Fact: reason, Undecided: true}},
+		mayFail:   p.OnUndecided == Fail,
+	}
 }
 
 // Decide turns findings into a Verdict. The order of the findings is kept.
@@ -174,7 +189,7 @@ func (p Policy) Decide(r Request) Verdict {
 			}
 		}
 	}
-	v.Fail = couldDeny && p.OnUndecided == Fail && len(v.Denied) == 0
+	v.mayFail = couldDeny && p.OnUndecided == Fail
 	return v
 }
 

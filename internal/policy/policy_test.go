@@ -111,7 +111,7 @@ func summary(v policy.Verdict) string {
 	for _, f := range v.Undecided {
 		words = append(words, "undecided:"+f.Fact)
 	}
-	if v.Fail {
+	if v.Fails() {
 		words = append(words, "FAIL")
 	}
 	return strings.Join(words, " ")
@@ -144,5 +144,22 @@ func TestValidate(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q does not say %q", err, want)
 		}
+	}
+}
+
+func TestAVerdictFailsOnceItsDenialsAreTakenBack(t *testing.T) {
+	p := policy.Policy{Preset: policy.Standard, OnUndecided: policy.Fail}
+	v := p.Decide(policy.Request{Checks: all, New: []checks.Finding{
+		found("certain", "x"), {Check: "certain", Fact: "not read", Undecided: true},
+	}})
+	if v.Fails() || v.Allowed() {
+		t.Errorf("with a denial: Fails is %v, Allowed is %v", v.Fails(), v.Allowed())
+	}
+	v.Denied = nil
+	if !v.Fails() || v.Allowed() {
+		t.Errorf("without: Fails is %v, Allowed is %v", v.Fails(), v.Allowed())
+	}
+	if none := p.NoVerdict("late"); !none.Fails() || none.Undecided[0].Fact != "late" {
+		t.Errorf("no verdict: %+v", none)
 	}
 }
