@@ -4,7 +4,6 @@ package checks
 
 import (
 	"fmt"
-	"slices"
 
 	networkingv1 "k8s.io/api/networking/v1"
 
@@ -79,32 +78,36 @@ func ownerOf(ing *networkingv1.Ingress, snap *routing.Snapshot, s Subject) (owne
 	if known == routing.Unread {
 		return owned{}, routing.Unread
 	}
-	older := slices.DeleteFunc(others, func(other *networkingv1.Ingress) bool { return !routing.Older(other, ing) })
-	slices.SortFunc(older, func(a, b *networkingv1.Ingress) int {
-		if routing.Older(a, b) {
-			return -1
+	var first owned
+	for _, other := range others {
+		if !routing.Older(other, ing) || (first.ingress != nil && !routing.Older(other, first.ingress)) {
+			continue
 		}
-		return 1
-	})
-	for _, other := range older {
-		for i := range other.Spec.Rules {
-			http := other.Spec.Rules[i].HTTP
-			if http == nil || other.Spec.Rules[i].Host != s.Host {
-				continue
-			}
-			for j := range http.Paths {
-				p := &http.Paths[j]
-				if p.Backend.Service == nil || routing.EffectivePath(p.Path) != s.Path {
-					continue
-				}
-				if routing.EffectiveType(p.PathType) != s.Type {
-					return owned{}, routing.Absent
-				}
-				return owned{other, p}, routing.Present
+		if p := firstPath(other, s); p != nil {
+			first = owned{other, p}
+		}
+	}
+	if first.ingress == nil || routing.EffectiveType(first.path.PathType) != s.Type {
+		return owned{}, routing.Absent
+	}
+	return first, routing.Present
+}
+
+// firstPath returns the first path of that host and spelling, of whatever type,
+// that has a Service.
+func firstPath(ing *networkingv1.Ingress, s Subject) *networkingv1.HTTPIngressPath {
+	for i := range ing.Spec.Rules {
+		http := ing.Spec.Rules[i].HTTP
+		if http == nil || ing.Spec.Rules[i].Host != s.Host {
+			continue
+		}
+		for j := range http.Paths {
+			if p := &http.Paths[j]; p.Backend.Service != nil && routing.EffectivePath(p.Path) == s.Path {
+				return p
 			}
 		}
 	}
-	return owned{}, routing.Absent
+	return nil
 }
 
 // sameTarget reports whether both paths lead to the same Service and port, so

@@ -194,6 +194,15 @@ func (s *Snapshot) NginxSharing(ing *networkingv1.Ingress, host string) ([]*netw
 	if known == Unread {
 		return nil, Unread
 	}
+	return Once(s, sharingKey{ing, host}, func(s *Snapshot) []*networkingv1.Ingress { return s.nginxSharing(ing, host) }), known
+}
+
+type sharingKey struct {
+	*networkingv1.Ingress
+	host string
+}
+
+func (s *Snapshot) nginxSharing(ing *networkingv1.Ingress, host string) []*networkingv1.Ingress {
 	own := s.ClassOf(ing).SpecController
 	var others []*networkingv1.Ingress
 	for _, other := range s.Sharing[host] {
@@ -201,12 +210,12 @@ func (s *Snapshot) NginxSharing(ing *networkingv1.Ingress, host string) ([]*netw
 		if same || other.DeletionTimestamp != nil || IsCanary(other) {
 			continue
 		}
-		if class := s.ClassOf(other); class.Controller.Name != Nginx || class.SpecController != own {
+		if class := s.classOf(other); class.Controller.Name != Nginx || class.SpecController != own {
 			continue
 		}
 		others = append(others, other)
 	}
-	return others, known
+	return others
 }
 
 // Namespace returns the Namespace of that name.

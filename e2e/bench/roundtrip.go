@@ -92,9 +92,10 @@ func roundTrips(ctx context.Context, out io.Writer, size, requests int) error {
 			}
 		}
 	}
-	for _, p := range []float64{0.5, 0.99} {
-		a, b := percentile(times["/routegate"], p), percentile(times["/plain"], p)
-		fmt.Fprintf(out, "HTTPS round trip, p%.0f\t%s\t%s\t%.2f\n", p*100, a.Round(time.Microsecond), b.Round(time.Microsecond), float64(a)/float64(b))
+	for _, p := range []struct{ at, budget float64 }{{0.5, 1.3}, {0.99, 1.5}} {
+		a, b := percentile(times["/routegate"], p.at), percentile(times["/plain"], p.at)
+		fmt.Fprintf(out, "HTTPS round trip, p%.0f, against a handler that allows everything\t%s\t%s\t%.2f\t%.1f\n",
+			p.at*100, a.Round(time.Microsecond), b.Round(time.Microsecond), float64(a)/float64(b), p.budget)
 	}
 	stop()
 	return <-stopped
