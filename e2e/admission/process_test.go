@@ -26,12 +26,12 @@ var _ = Describe("The process", func() {
 	})
 
 	It("is not ready before it has read the cluster, and says what it lacks", func(ctx SpecContext) {
-		proxy := startProxy("unready")
-		proxy.watches.shut()
+		proxy := startProxy(ctx, "unready")
+		proxy.Watches.Shut()
 		soon, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
 		_, err := stack.StartRoutegate(soon, stack.RoutegateOptions{
-			Binary: binary, Kubeconfig: proxy.kubeconfig, Dir: dir, Name: "unready",
+			Binary: binary, Kubeconfig: proxy.Kubeconfig, Dir: dir, Name: "unready",
 		})
 		Expect(err).To(MatchError(ContainSubstring("/readyz answers 503: not read yet: " +
 			"Ingress (not read yet), IngressClass (not read yet), Service (not read yet), Namespace (not read yet)")))

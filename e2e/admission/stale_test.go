@@ -19,21 +19,21 @@ import (
 // Ingress to it must not be denied because of that.
 var _ = Describe("With a cache that is behind", Ordered, func() {
 	const timeout = 3 * time.Minute
-	var proxy *slowProxy
+	var proxy *stack.Proxy
 	var plain, strict *gate
 
 	BeforeAll(func(ctx SpecContext) {
-		proxy = startProxy("proxy")
-		plain = startGate(ctx, "behind", gateOptions{kubeconfig: proxy.kubeconfig})
-		strict = startGate(ctx, "behind-strict", gateOptions{kubeconfig: proxy.kubeconfig, args: []string{"--preset", "strict"}})
+		proxy = startProxy(ctx, "proxy")
+		plain = startGate(ctx, "behind", gateOptions{kubeconfig: proxy.Kubeconfig})
+		strict = startGate(ctx, "behind-strict", gateOptions{kubeconfig: proxy.Kubeconfig, args: []string{"--preset", "strict"}})
 	})
 
 	// freeze stops all watches of the gate until the spec ends.
 	freeze := func(ctx SpecContext, g *gate) {
 		GinkgoHelper()
 		g.catchUp(ctx)
-		proxy.watches.shut()
-		DeferCleanup(proxy.watches.open)
+		proxy.Watches.Shut()
+		DeferCleanup(proxy.Watches.Open)
 	}
 
 	create := func(ctx SpecContext, s *sandbox, name string, tweak func(*networkingv1.Ingress)) error {
@@ -65,7 +65,7 @@ var _ = Describe("With a cache that is behind", Ordered, func() {
 		Expect(is[denied]).To(Equal(was[denied]))
 
 		By("letting the watches go on")
-		proxy.watches.open()
+		proxy.Watches.Open()
 		s.catchUp(ctx)
 		Expect(s.metrics(ctx)[stack.CacheObjects("Ingress")]).To(BeNumerically(">=", was[stack.CacheObjects("Ingress")]+float64(n)))
 	}
@@ -161,11 +161,11 @@ var _ = Describe("With a cache that is behind", Ordered, func() {
 
 var _ = Describe("With an API server that does not answer in time", func() {
 	It("is undecided instead of denying", func(ctx SpecContext) {
-		proxy := startProxy("silent")
-		g := startGate(ctx, "silent", gateOptions{kubeconfig: proxy.kubeconfig})
+		proxy := startProxy(ctx, "silent")
+		g := startGate(ctx, "silent", gateOptions{kubeconfig: proxy.Kubeconfig})
 		s := shop(ctx, g, fault{})
-		proxy.reads.shut()
-		DeferCleanup(proxy.reads.open)
+		proxy.Reads.Shut()
+		DeferCleanup(proxy.Reads.Open)
 
 		By("a good Ingress, which needs no live read")
 		_, warnings, err := s.create(ctx, ingress("good"))
@@ -180,7 +180,7 @@ var _ = Describe("With an API server that does not answer in time", func() {
 		Expect(s.metrics(ctx)[`routegate_admission_requests_total{operation="CREATE",outcome="undecided"}`]).To(Equal(1.0))
 
 		By("the same with an API server that answers again")
-		proxy.reads.open()
+		proxy.Reads.Open()
 		_, _, err = s.create(ctx, ingress("again", at("again"), to("gone", 80)))
 		expectDenied(err, "service-missing", s.in(gone))
 	})

@@ -115,6 +115,14 @@ func (cp *ControlPlane) KubeconfigFor(dir, user string, groups ...string) (strin
 	return path, os.WriteFile(path, content, 0o600)
 }
 
+// StopAPIServer stops the API server alone. Stop is still to be called.
+func (cp *ControlPlane) StopAPIServer() error {
+	if err := cp.env.ControlPlane.GetAPIServer().Stop(); err != nil {
+		return fmt.Errorf("kube-apiserver: %w", err)
+	}
+	return nil
+}
+
 // Stop stops the API server, then etcd, and removes their data.
 func (cp *ControlPlane) Stop() error {
 	return stopEnv(cp.env)

@@ -6,6 +6,7 @@
 //
 // [StartControlPlane] needs the binaries in the folder KUBEBUILDER_ASSETS.
 // [StartRoutegate] runs a routegate binary, which [Binary] finds or builds.
+// [ControlPlane.StartProxy] puts faults between the two.
 // [Webhook.Install] registers it, and [Wait] returns when the API server really
 // asks it. [Start] does all of this. All of them wait by polling until their context is done, use
 // ports that were free, and leave nothing behind once stopped.

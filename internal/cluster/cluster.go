@@ -377,7 +377,9 @@ func (c *Cluster) read(ctx context.Context, ref routing.Ref) (any, error) {
 	obj, err := c.readLive(ctx, ref)
 	result := "present"
 	switch {
-	case apierrors.IsNotFound(err):
+	case apierrors.IsNotFound(err) && !apierrors.IsUnexpectedServerError(err):
+		// A 404 in words of somebody else, such as a proxy, says nothing of the
+		// object.
 		obj, err, result = nil, nil, "absent"
 	case err != nil:
 		result = "failed"

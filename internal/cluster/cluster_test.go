@@ -190,6 +190,21 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
+// TestForeignNotFound answers a live read with a 404 that does not come from the
+// API server, as a proxy before it may: it is no proof that an object is absent.
+func TestForeignNotFound(t *testing.T) {
+	client := fake.NewClientset(objects()...)
+	cl := start(t, client)
+	await(t, "sync", func() bool { return cl.Ready() == nil })
+	client.PrependReactor("get", "services", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewGenericServerResponse(404, "GET", corev1.Resource("services"), "web", "404 page not found", 0, true)
+	})
+	ref := routing.Ref{Kind: routing.Services, Namespace: "app", Name: "web"}
+	if _, known := snapshot(t, cl, ref).Service("app", "web"); known != routing.Unread {
+		t.Errorf("got %d, want unread", known)
+	}
+}
+
 func TestConfirmEndsWithTheContext(t *testing.T) {
 	client := fake.NewClientset(objects()...)
 	cl := start(t, client)
