@@ -123,28 +123,30 @@ func Find(name string) (Check, error) {
 // that cert-manager made to solve a challenge is judged by Poison checks only.
 func Run(all []Check, ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	var findings []Finding
+	var missed []string
 	solver := routing.IsSolver(ing)
-	snap = snap.Remembering()
+	seen := snap.Remembering().Observe(func(r routing.Ref) { missed = append(missed, unreadReason(snap, r)) })
 	for i := range all {
 		if c := &all[i]; c.Poison || !solver {
-			findings = append(findings, c.run(ing, snap)...)
+			missed = missed[:0]
+			findings = append(findings, c.run(ing, seen)...)
+			if len(missed) > 0 {
+				slices.Sort(missed)
+				findings = append(findings, undecided(c, strings.Join(slices.Compact(missed), "; ")))
+			}
 		}
 	}
 	slices.SortStableFunc(findings, compareFindings)
 	return findings
 }
 
-func (c *Check) run(ing *networkingv1.Ingress, snap *routing.Snapshot) (findings []Finding) {
-	var missed []string
+// run returns what the check finds, or that it panicked.
+func (c *Check) run(ing *networkingv1.Ingress, seen *routing.Snapshot) (findings []Finding) {
 	defer func() {
 		if p := recover(); p != nil {
 			findings = []Finding{undecided(c, fmt.Sprintf("the check failed: %v", p))}
 		}
 	}()
-	seen := snap.Observe(func(r routing.Ref) {
-		missed = append(missed, unreadReason(snap, r))
-	})
-
 	applies := len(c.Controllers) == 0
 	if !applies {
 		class := seen.ClassOf(ing)
@@ -155,10 +157,6 @@ func (c *Check) run(ing *networkingv1.Ingress, snap *routing.Snapshot) (findings
 	}
 	for i := range findings {
 		findings[i].Check = c.Name
-	}
-	if len(missed) > 0 {
-		slices.Sort(missed)
-		findings = append(findings, undecided(c, strings.Join(slices.Compact(missed), "; ")))
 	}
 	return findings
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -81,7 +82,7 @@ func (s *Static) Delete(obj metav1.Object) error {
 // Snapshot returns the cluster around the references. The objects given are the
 // truth, so there is nothing to confirm.
 func (s *Static) Snapshot(_ context.Context, refs routing.References, _ []routing.Ref) (*routing.Snapshot, error) {
-	return s.store.snapshot(refs, s.Settings, s.Now, s.coverage), nil
+	return s.store.snapshot(refs, s.Settings, s.Now, maps.Clone(s.coverage)), nil
 }
 
 func kindOf(obj metav1.Object) (routing.Kind, bool) {

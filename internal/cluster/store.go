@@ -61,8 +61,8 @@ func get[T any](s store, kind routing.Kind, key string) *T {
 // maxNames bounds the names that are looked through for a suggestion.
 const maxNames = 1000
 
-// snapshot fills a Snapshot with what the references name. The coverage is
-// copied.
+// snapshot fills a Snapshot with what the references name. The coverage becomes
+// part of it.
 func (s store) snapshot(refs routing.References, settings routing.Settings, now time.Time, coverage map[routing.Ref]routing.Coverage) *routing.Snapshot {
 	snap := &routing.Snapshot{
 		Now:        now,
@@ -73,11 +73,7 @@ func (s store) snapshot(refs routing.References, settings routing.Settings, now 
 		Secrets:    make(map[routing.Key]*routing.SecretFacts, len(refs.Secrets)),
 		Sharing:    make(map[string][]*networkingv1.Ingress, len(refs.Hosts)),
 		Namespaces: make(map[string]*routing.Namespace, 1),
-		Names:      make(map[routing.Ref][]string),
-		Coverage:   make(map[routing.Ref]routing.Coverage, len(coverage)),
-	}
-	for ref, c := range coverage {
-		snap.Coverage[ref] = c
+		Coverage:   coverage,
 	}
 	for _, obj := range s[routing.IngressClasses].List() {
 		if class, ok := obj.(*routing.IngressClass); ok {
@@ -144,6 +140,9 @@ func (s store) addNames(snap *routing.Snapshot, kind routing.Kind, namespace str
 		if o, ok := obj.(metav1.Object); ok {
 			names = append(names, o.GetName())
 		}
+	}
+	if snap.Names == nil {
+		snap.Names = make(map[routing.Ref][]string)
 	}
 	snap.Names[at] = names
 }
