@@ -28,7 +28,7 @@ List the host in an entry whose certificate covers it, or move its rule to an In
 }
 
 func runTLSRuleHostNotListed(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
-	if len(ing.Spec.TLS) == 0 || routing.IsCanary(ing) {
+	if len(ing.Spec.TLS) == 0 || routing.IsCanary(ing) || routing.PassesTLSThrough(ing) {
 		return nil
 	}
 	// A host with an entry that is meant for it is other checks' to report.

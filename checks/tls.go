@@ -28,7 +28,8 @@ type tlsUse struct {
 // host, as its extractTLSSecretName does: the first entry that lists the host,
 // else all whose certificate may cover it. A rule without host never takes a
 // certificate from the Ingress, nor does a canary, nor a host of which an older
-// Ingress has a TLS section (semantics row J10). Each host is named once.
+// Ingress has a TLS section (semantics row J10), nor one whose TLS may be passed
+// through. Each host is named once.
 func tlsUses(ing *networkingv1.Ingress, snap *routing.Snapshot) []tlsUse {
 	return routing.Once(snap, tlsUsesKey{}, func(snap *routing.Snapshot) []tlsUse { return findTLSUses(ing, snap) })
 }
@@ -36,7 +37,7 @@ func tlsUses(ing *networkingv1.Ingress, snap *routing.Snapshot) []tlsUse {
 type tlsUsesKey struct{}
 
 func findTLSUses(ing *networkingv1.Ingress, snap *routing.Snapshot) []tlsUse {
-	if len(ing.Spec.TLS) == 0 || routing.IsCanary(ing) {
+	if len(ing.Spec.TLS) == 0 || routing.IsCanary(ing) || routing.PassesTLSThrough(ing) {
 		return nil
 	}
 	var uses []tlsUse

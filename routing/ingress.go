@@ -5,6 +5,7 @@ package routing
 import (
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -270,14 +271,31 @@ func boolAnnotation(ing *networkingv1.Ingress, name string) bool {
 	return err == nil && on
 }
 
-// AnswersItself reports whether annotations make ingress-nginx answer every
-// path of the Ingress with a redirect, so that no backend is ever asked
-// (semantics section 1.F, F-exceptions).
+// AnswersItself reports whether annotations may make ingress-nginx answer the
+// paths of the Ingress without asking a backend: with a redirect (semantics
+// section 1.F, F-exceptions), or by a snippet, where the controller allows them.
 func AnswersItself(ing *networkingv1.Ingress) bool {
 	if nginxAnnotation(ing, "permanent-redirect") != "" {
 		return true
 	}
+	for _, name := range []string{"configuration-snippet", "server-snippet"} {
+		if answering.MatchString(nginxAnnotation(ing, name)) {
+			return true
+		}
+	}
 	return isAbsoluteURL(nginxAnnotation(ing, "temporal-redirect")) || isAbsoluteURL(nginxAnnotation(ing, "rewrite-target"))
+}
+
+// answering matches the nginx directives that answer a request, or send it
+// elsewhere than to the backend. Those that only set headers or limits are left
+// out.
+var answering = regexp.MustCompile(`\b(return|rewrite|error_page|try_files|root|alias|\w+_pass|\w+_by_lua\w*)\b`)
+
+// PassesTLSThrough reports whether the Ingress asks ingress-nginx to pass TLS on
+// to its backend, which then brings the certificate. Whether the controller was
+// started so that it does cannot be seen.
+func PassesTLSThrough(ing *networkingv1.Ingress) bool {
+	return boolAnnotation(ing, "ssl-passthrough")
 }
 
 func isAbsoluteURL(value string) bool {
