@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package routing
+
+import (
+	"slices"
+	"strings"
+)
+
+// ControllerSettings are the flags and ConfigMap values of one installation of
+// ingress-nginx that change what it does with an Ingress. The zero value means
+// the defaults of v1.15.1.
+type ControllerSettings struct {
+	// Version is the controller's version, such as "v1.15.1". Empty means v1.15.1.
+	// The rules of this package are those of v1.15.1 whatever it says.
+	Version string
+	// AnnotationsPrefix is the flag --annotations-prefix, without the slash. Empty
+	// means nginx.ingress.kubernetes.io.
+	AnnotationsPrefix string
+	// DisableAnnotationValidation is the flag --enable-annotation-validation=false.
+	DisableAnnotationValidation bool
+	// AnnotationsRiskLevel is annotations-risk-level of the ConfigMap. Nil means
+	// High: every snippet is refused.
+	AnnotationsRiskLevel *Risk
+	// AllowSnippets is allow-snippet-annotations of the ConfigMap.
+	AllowSnippets bool
+	// AllowCrossNamespace is allow-cross-namespace-resources of the ConfigMap.
+	AllowCrossNamespace bool
+	// WordBlocklist is annotation-value-word-blocklist of the ConfigMap, split at
+	// the commas. Empty words count for nothing here.
+	WordBlocklist []string
+	// DisableDeepInspect is the flag --deep-inspect=false.
+	DisableDeepInspect bool
+	// DisableCatchAll is the flag --disable-catch-all.
+	DisableCatchAll bool
+	// EnableSSLPassthrough is the flag --enable-ssl-passthrough.
+	EnableSSLPassthrough bool
+	// DisableExternalName is the flag --disable-svc-external-name.
+	DisableExternalName bool
+	// WatchWithoutClass is the flag --watch-ingress-without-class.
+	WatchWithoutClass bool
+	// IngressClass is the flag --ingress-class. Empty means nginx.
+	IngressClass string
+	// ClassByName is the flag --ingress-class-by-name.
+	ClassByName bool
+	// DefaultSSLCertificate is the flag --default-ssl-certificate, namespace/name.
+	DefaultSSLCertificate string
+	// DefaultBackendService is the flag --default-backend-service, namespace/name.
+	DefaultBackendService string
+	// ServiceUpstream is service-upstream of the ConfigMap.
+	ServiceUpstream bool
+	// SSLRedirect is ssl-redirect of the ConfigMap. Nil means true.
+	SSLRedirect *bool
+	// ForceSSLRedirect is force-ssl-redirect of the ConfigMap.
+	ForceSSLRedirect bool
+	// PreserveTrailingSlash is preserve-trailing-slash of the ConfigMap.
+	PreserveTrailingSlash bool
+	// NoTLSRedirectLocations is no-tls-redirect-locations of the ConfigMap, split
+	// at the commas. Nil means /.well-known/acme-challenge.
+	NoTLSRedirectLocations []string
+	// GlobalAllowedResponseHeaders is global-allowed-response-headers of the
+	// ConfigMap: the headers that the annotation custom-headers may set.
+	GlobalAllowedResponseHeaders []string
+	// UseForwardedHeaders is use-forwarded-headers of the ConfigMap.
+	UseForwardedHeaders bool
+	// UseProxyProtocol is use-proxy-protocol of the ConfigMap.
+	UseProxyProtocol bool
+	// CustomHTTPErrors is custom-http-errors of the ConfigMap.
+	CustomHTTPErrors []int
+	// LoadBalance is load-balance of the ConfigMap. Empty means round_robin.
+	LoadBalance string
+	// ProxyBuffersNumber is proxy-buffers-number of the ConfigMap. Zero means 4.
+	ProxyBuffersNumber int
+	// ProxyBufferSize is proxy-buffer-size of the ConfigMap. Empty means 4k.
+	ProxyBufferSize string
+	// ProxyMaxTempFileSize is proxy-max-temp-file-size of the ConfigMap. Empty means
+	// 1024m.
+	ProxyMaxTempFileSize string
+	// LenientPathType is strict-validate-path-type=false of the ConfigMap. It
+	// concerns the controller's own webhook only.
+	LenientPathType bool
+}
+
+// defaultIngressClass is the value of the class annotation that ingress-nginx
+// serves by default.
+const defaultIngressClass = "nginx"
+
+func (c *ControllerSettings) prefix() string {
+	if c.AnnotationsPrefix == "" {
+		return NginxPrefix
+	}
+	return c.AnnotationsPrefix + "/"
+}
+
+// Class returns the value of the class annotation that the controller serves.
+func (c *ControllerSettings) Class() string {
+	if c.IngressClass == "" {
+		return defaultIngressClass
+	}
+	return c.IngressClass
+}
+
+// RiskLevel returns the highest risk of an annotation that the controller takes.
+func (c *ControllerSettings) RiskLevel() Risk {
+	if c.AnnotationsRiskLevel == nil {
+		return RiskHigh
+	}
+	return *c.AnnotationsRiskLevel
+}
+
+// ExemptFromTLSRedirect reports whether the controller answers the path over
+// plain HTTP, whatever it redirects to HTTPS otherwise.
+func (c *ControllerSettings) ExemptFromTLSRedirect(path string) bool {
+	if c.NoTLSRedirectLocations == nil {
+		return strings.HasPrefix(path, "/.well-known/acme-challenge")
+	}
+	return slices.ContainsFunc(c.NoTLSRedirectLocations, func(l string) bool { return l != "" && strings.HasPrefix(path, l) })
+}
