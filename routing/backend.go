@@ -66,7 +66,7 @@ func Resolve(svc *Service, port *corev1.ServicePort, slices []*EndpointSlice) En
 	for _, slice := range slices {
 		ports, named := 0, NamedAfter(slice.Name, svc.Name)
 		if named {
-			ports = slicePorts(port, slice)
+			ports = len(slicePorts(port, slice))
 		}
 		for _, ep := range slice.Endpoints {
 			if !ep.Ready {
@@ -94,20 +94,32 @@ func NamedAfter(slice, service string) bool {
 	return strings.HasPrefix(slice, service)
 }
 
-// slicePorts is the number of ports of the slice that serve the Service port.
-func slicePorts(port *corev1.ServicePort, slice *EndpointSlice) int {
-	numeric := port.TargetPort.Type == intstr.Int && port.TargetPort.IntVal != 0
+// slicePorts are the port numbers of the slice that serve the Service port: the
+// slice's own where the names agree, else the Service's targetPort if that is a
+// number.
+func slicePorts(port *corev1.ServicePort, slice *EndpointSlice) []int32 {
+	var target int32
+	if port.TargetPort.Type == intstr.Int {
+		target = port.TargetPort.IntVal
+	}
 	if len(slice.Ports) == 0 {
-		if numeric {
-			return 1
+		if target != 0 {
+			return []int32{target}
 		}
-		return 0
+		return nil
 	}
-	n := 0
+	numbers := make([]int32, 0, len(slice.Ports))
 	for _, p := range slice.Ports {
-		if p.TCP && (numeric || (p.Number != 0 && (port.Name == "" || p.Name == port.Name))) {
-			n++
+		if !p.TCP {
+			continue
+		}
+		number := target
+		if p.Number != 0 && (port.Name == "" || p.Name == port.Name) {
+			number = p.Number
+		}
+		if number != 0 {
+			numbers = append(numbers, number)
 		}
 	}
-	return n
+	return numbers
 }

@@ -18,6 +18,14 @@ type Settings struct {
 	// RunningControllers are the values of spec.controller of which a controller
 	// runs here. Empty means that nothing is known of that.
 	RunningControllers []string
+	// Controllers holds the settings of installations of ingress-nginx, by their value
+	// of spec.controller. One that is not listed has the defaults of v1.15.1.
+	Controllers map[string]ControllerSettings
+}
+
+// Of returns the settings of the installations with a value of spec.controller.
+func (s Settings) Of(controller string) ControllerSettings {
+	return s.Controllers[controller]
 }
 
 const defaultNginxController = "k8s.io/ingress-nginx"

@@ -37,11 +37,20 @@ type References struct {
 	// Services are those of backends and of the annotation default-backend;
 	// their EndpointSlices are referred to as well.
 	Services []string
-	// Secrets are those of spec.tls.
+	// Secrets are those of spec.tls, and those of the same namespace that annotations
+	// of ingress-nginx name.
 	Secrets []string
-	// Hosts are those of the rules, "" for a rule without one. All Ingresses with
-	// a rule for one of them are referred to.
+	// ConfigMaps are those of the same namespace that annotations of ingress-nginx name.
+	ConfigMaps []string
+	// Hosts are those of the rules, "" for a rule without one. All Ingresses that
+	// name one of them, in a rule or as an alias, are referred to.
 	Hosts []string
+	// Near are other hosts, whose Ingresses are referred to as well: the aliases, the
+	// wildcard above each host and alias, and its twin with or without "www.".
+	Near []string
+	// Upstreams are the names of the upstreams of the backends. All Ingresses that name
+	// one of them are referred to.
+	Upstreams []string
 }
 
 // ReferencesOf returns what the Ingresses refer to together. They must be of
@@ -56,6 +65,7 @@ func ReferencesOf(ingresses ...*networkingv1.Ingress) References {
 		backend := func(b *networkingv1.IngressBackend) {
 			if b != nil && b.Service != nil {
 				r.Services = append(r.Services, b.Service.Name)
+				r.Upstreams = append(r.Upstreams, UpstreamName(ing.Namespace, b.Service))
 			}
 		}
 		backend(ing.Spec.DefaultBackend)
@@ -76,13 +86,87 @@ func ReferencesOf(ingresses ...*networkingv1.Ingress) References {
 			}
 		}
 	}
+	for i := range ingresses {
+		if ingresses[i] != nil {
+			r.addAnnotated(ingresses[i])
+		}
+	}
 	slices.Sort(r.Services)
 	r.Services = slices.Compact(r.Services)
 	slices.Sort(r.Secrets)
 	r.Secrets = slices.Compact(r.Secrets)
 	slices.Sort(r.Hosts)
 	r.Hosts = slices.Compact(r.Hosts)
+	slices.Sort(r.Upstreams)
+	r.Upstreams = slices.Compact(r.Upstreams)
+	r.Near = nearHosts(r.Hosts, ingresses)
 	return r
+}
+
+// addAnnotated adds the Secrets and ConfigMaps that annotations name, as name or as
+// namespace/name.
+func (r *References) addAnnotated(ing *networkingv1.Ingress) {
+	if len(ing.Annotations) == 0 {
+		return
+	}
+	add := func(to *[]string, annotations ...string) {
+		for _, name := range annotations {
+			value := nginxAnnotation(ing, name)
+			if namespace, object, ok := strings.Cut(value, "/"); ok && namespace == ing.Namespace {
+				value = object
+			}
+			if value != "" && !strings.Contains(value, "/") && !slices.Contains(*to, value) {
+				*to = append(*to, value)
+			}
+		}
+	}
+	add(&r.Secrets, "auth-secret", "auth-tls-secret", "proxy-ssl-secret")
+	add(&r.ConfigMaps, "custom-headers", "auth-proxy-set-headers", "fastcgi-params-configmap")
+	slices.Sort(r.ConfigMaps)
+}
+
+// nearHosts are the hosts beside those of the rules that can take requests from them
+// or lend them a certificate.
+func nearHosts(hosts []string, ingresses []*networkingv1.Ingress) []string {
+	var near []string
+	for _, host := range hosts {
+		if host == "" {
+			continue
+		}
+		if _, parent, ok := strings.Cut(host, "."); ok {
+			near = append(near, "*."+parent)
+		}
+		near = append(near, wwwTwin(host))
+	}
+	for _, ing := range ingresses {
+		if ing == nil {
+			continue
+		}
+		for _, alias := range AliasesOf(ing) {
+			near = append(near, alias)
+			if _, parent, ok := strings.Cut(alias, "."); ok && !strings.ContainsAny(alias, "~*") {
+				near = append(near, "*."+parent)
+			}
+		}
+	}
+	slices.Sort(near)
+	return slices.DeleteFunc(slices.Compact(near), func(host string) bool { return slices.Contains(hosts, host) })
+}
+
+// AliasesOf are the names that the annotation server-alias gives to the hosts of an
+// Ingress, whether or not the controller accepts it.
+func AliasesOf(ing *networkingv1.Ingress) []string {
+	value := nginxAnnotation(ing, "server-alias")
+	if value == "" {
+		return nil
+	}
+	var aliases []string
+	for alias := range strings.SplitSeq(value, ",") {
+		if alias = strings.TrimSpace(alias); alias != "" {
+			aliases = append(aliases, alias)
+		}
+	}
+	return aliases
 }
 
 // SameRouting reports whether nothing differs between the two that could change
@@ -214,7 +298,13 @@ func Older(a, b *networkingv1.Ingress) bool {
 // nginxAnnotation returns the value of an annotation of ingress-nginx by its
 // name without prefix. Empty and absent are the same to the controller.
 func nginxAnnotation(ing *networkingv1.Ingress, name string) string {
-	return ing.Annotations[NginxPrefix+name]
+	if len(ing.Annotations) == 0 {
+		return ""
+	}
+	// Concatenated on the stack: this is asked for often.
+	var buffer [96]byte
+	key := append(append(buffer[:0], NginxPrefix...), name...)
+	return ing.Annotations[string(key)]
 }
 
 // refusable are annotations for the sake of whose value, or at all, ingress-nginx

@@ -21,11 +21,12 @@ const (
 	Secrets        Kind = "Secret"     // whether a Secret exists, and its metadata
 	SecretData     Kind = "SecretData" // what a Secret holds, as facts
 	Namespaces     Kind = "Namespace"
+	ConfigMaps     Kind = "ConfigMap"
 )
 
 // Kinds lists every Kind, in the order in which they are shown to users.
 func Kinds() []Kind {
-	return []Kind{Ingresses, IngressClasses, Services, EndpointSlices, Secrets, SecretData, Namespaces}
+	return []Kind{Ingresses, IngressClasses, Services, EndpointSlices, Secrets, SecretData, ConfigMaps, Namespaces}
 }
 
 // Ref names one object. Namespace is empty for a cluster-scoped kind. For
@@ -100,4 +101,11 @@ type Endpoint struct {
 // metadata.
 type Namespace struct {
 	metav1.ObjectMeta
+}
+
+// ConfigMap is the part of a core/v1 ConfigMap that is read here: its metadata and
+// the names of its entries, sorted.
+type ConfigMap struct {
+	metav1.ObjectMeta
+	Keys []string
 }

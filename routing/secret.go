@@ -56,6 +56,25 @@ func (c *CertificateFacts) Covers(host string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return coversName(name, host) })
 }
 
+// coversByDNSName is Covers without the common name.
+func (c *CertificateFacts) coversByDNSName(host string) bool {
+	return slices.ContainsFunc(c.DNSNames, func(name string) bool { return coversName(name, host) })
+}
+
+// Names reports whether the certificate is handed out for another name of a server,
+// such as an alias: by its common name too, whatever DNS names it has.
+func (c *CertificateFacts) Names(host string) bool {
+	return c.coversByDNSName(host) || coversName(c.CommonName, host)
+}
+
+// names are the names that the certificate is for.
+func (c *CertificateFacts) names() []string {
+	if len(c.DNSNames) > 0 {
+		return c.DNSNames
+	}
+	return []string{c.CommonName}
+}
+
 // coversName compares label by label; a wildcard stands for exactly one label,
 // the first.
 func coversName(pattern, host string) bool {

@@ -46,9 +46,18 @@ type Snapshot struct {
 	Slices map[Key][]*EndpointSlice
 	// Secrets holds facts about the Secrets referred to.
 	Secrets map[Key]*SecretFacts
-	// Sharing holds all Ingresses with a rule for one of the hosts referred to, by
-	// host; the host of a rule without one is "".
+	// ConfigMaps holds the ConfigMaps referred to.
+	ConfigMaps map[Key]*ConfigMap
+	// Sharing holds all Ingresses with a rule or an alias for one of the hosts referred
+	// to or near them, by host; the host of a rule without one is "".
 	Sharing map[string][]*networkingv1.Ingress
+	// SharingUpstream holds all Ingresses with a backend of one of the upstreams
+	// referred to, by the upstream's name.
+	SharingUpstream map[string][]*networkingv1.Ingress
+	// Frozen says which Ingresses of the whole cluster keep ingress-nginx from applying
+	// anything now, sorted; it may be incomplete for a moment. It is shared between
+	// Snapshots.
+	Frozen []Frozen
 	// Namespaces holds the namespace of the Ingress.
 	Namespaces map[string]*Namespace
 
@@ -184,6 +193,12 @@ func (s *Snapshot) Secret(namespace, name string) (*SecretFacts, Known) {
 	return f, s.known(ok, Ref{Kind: SecretData, Namespace: namespace, Name: name})
 }
 
+// ConfigMap returns the ConfigMap of that name.
+func (s *Snapshot) ConfigMap(namespace, name string) (*ConfigMap, Known) {
+	c, ok := s.ConfigMaps[Key{namespace, name}]
+	return c, s.known(ok, Ref{Kind: ConfigMaps, Namespace: namespace, Name: name})
+}
+
 // NginxSharing returns the other Ingresses with a rule for the host that the same
 // installations of ingress-nginx serve as primaries: not canaries, and not being
 // deleted. It is Unread, or Present even when there are none. Whether the
@@ -206,16 +221,101 @@ func (s *Snapshot) nginxSharing(ing *networkingv1.Ingress, host string) []*netwo
 	own := s.ClassOf(ing).SpecController
 	var others []*networkingv1.Ingress
 	for _, other := range s.Sharing[host] {
-		same := other.Namespace == ing.Namespace && other.Name == ing.Name
-		if same || other.DeletionTimestamp != nil || IsCanary(other) {
-			continue
+		if !IsCanary(other) && hasRule(other, host) && s.sameInstallation(ing, other, own) {
+			others = append(others, other)
 		}
-		if class := s.classOf(other); class.Controller.Name != Nginx || class.SpecController != own {
-			continue
-		}
-		others = append(others, other)
 	}
 	return others
+}
+
+// sameInstallation reports whether other is not ing itself, not being deleted, and
+// served by the installations whose value of spec.controller is own.
+func (s *Snapshot) sameInstallation(ing, other *networkingv1.Ingress, own string) bool {
+	if other.DeletionTimestamp != nil || (other.Namespace == ing.Namespace && other.Name == ing.Name) {
+		return false
+	}
+	class := s.classOf(other)
+	return class.Controller.Name == Nginx && class.SpecController == own
+}
+
+func hasRule(ing *networkingv1.Ingress, host string) bool {
+	for i := range ing.Spec.Rules {
+		if ing.Spec.Rules[i].Host == host {
+			return true
+		}
+	}
+	return false
+}
+
+// Around returns the other Ingresses that the same installations of ingress-nginx
+// serve and that share a host or an upstream with ing, or are near its hosts; in no
+// order, each once. It is Unread, or Present even when there are none.
+func (s *Snapshot) Around(ing *networkingv1.Ingress) ([]*networkingv1.Ingress, Known) {
+	known := s.known(true, Ref{Kind: Ingresses})
+	if known == Unread {
+		return nil, Unread
+	}
+	own := s.ClassOf(ing).SpecController
+	var others []*networkingv1.Ingress
+	taken := map[*networkingv1.Ingress]bool{}
+	add := func(from []*networkingv1.Ingress) {
+		for _, other := range from {
+			if !taken[other] {
+				taken[other] = true
+				if s.sameInstallation(ing, other, own) {
+					others = append(others, other)
+				}
+			}
+		}
+	}
+	for _, sharing := range s.Sharing {
+		add(sharing)
+	}
+	for _, sharing := range s.SharingUpstream {
+		add(sharing)
+	}
+	return others, known
+}
+
+// TableOf returns the Table of the installation that serves ing, built of ing and of
+// the Ingresses around it. It knows the hosts of ing, and of others only what they
+// have to do with these. It is Unread where the other Ingresses were not read, and
+// Absent where ingress-nginx does not serve ing.
+func (s *Snapshot) TableOf(ing *networkingv1.Ingress) (*Table, Known) {
+	return s.tableOf(tableKey{ing, true})
+}
+
+// TableWithout is TableOf if ing did not exist.
+func (s *Snapshot) TableWithout(ing *networkingv1.Ingress) (*Table, Known) {
+	return s.tableOf(tableKey{ing, false})
+}
+
+type tableKey struct {
+	*networkingv1.Ingress
+	with bool
+}
+
+func (s *Snapshot) tableOf(key tableKey) (*Table, Known) {
+	class := s.ClassOf(key.Ingress)
+	if class.Controller.Name != Nginx {
+		return nil, Absent
+	}
+	t := Once(s, key, func(s *Snapshot) *Table {
+		all, known := s.Around(key.Ingress)
+		if known == Unread {
+			return nil
+		}
+		if key.with {
+			all = append(all, key.Ingress)
+		}
+		// What a Table could not read is said where it is asked for, as many a Secret of
+		// others does not matter.
+		return NewTable(s.Observe(nil), s.Settings.Of(class.SpecController), all)
+	})
+	if t == nil {
+		return nil, Unread
+	}
+	return t, Present
 }
 
 // Namespace returns the Namespace of that name.

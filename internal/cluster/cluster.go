@@ -38,7 +38,7 @@ var required = []routing.Kind{routing.Ingresses, routing.IngressClasses, routing
 // stored are the kinds that have a place in a store. SecretData has none: it is
 // part of what is stored of a Secret.
 var stored = []routing.Kind{
-	routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices, routing.Secrets, routing.Namespaces,
+	routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices, routing.Secrets, routing.Namespaces, routing.ConfigMaps,
 }
 
 // SecretAccess is how Secrets are read.
@@ -106,8 +106,9 @@ type Cluster struct {
 	settings routing.Settings
 	log      logr.Logger
 
-	kinds map[routing.Kind]*watched
-	store store
+	kinds  map[routing.Kind]*watched
+	store  store
+	frozen *frozen
 
 	slots     chan struct{}
 	liveReads *prometheus.CounterVec
@@ -136,6 +137,7 @@ func New(c Config) (*Cluster, error) {
 		log:      c.Log,
 		kinds:    map[routing.Kind]*watched{},
 		store:    store{},
+		frozen:   newFrozen(),
 		slots:    make(chan struct{}, c.LiveReads),
 		liveReads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "routegate_live_reads_total",
@@ -157,6 +159,9 @@ func New(c Config) (*Cluster, error) {
 		cl.kinds[kind] = w
 		cl.store[kind] = informer.GetIndexer()
 		collectors = append(collectors, cl.gauges(w)...)
+	}
+	if _, err := cl.kinds[routing.Ingresses].informer.AddEventHandler(cl.frozen.handler()); err != nil {
+		return nil, fmt.Errorf("cluster: %s: %w", routing.Ingresses, err)
 	}
 	for _, collector := range collectors {
 		if err := c.Metrics.Register(collector); err != nil {
@@ -251,7 +256,18 @@ func (c *Cluster) Start(ctx context.Context) {
 	for _, w := range c.kinds {
 		running.Go(func() { w.informer.RunWithContext(ctx) })
 	}
+	running.Go(func() {
+		if cache.WaitForCacheSync(ctx.Done(), c.classified) {
+			c.frozen.keep(ctx, c.store, c.settings)
+		}
+	})
 	running.Wait()
+}
+
+// classified reports whether all Ingresses and their classes were read once. Before
+// that, nothing is concluded from them together.
+func (c *Cluster) classified() bool {
+	return c.kinds[routing.Ingresses].informer.HasSynced() && c.kinds[routing.IngressClasses].informer.HasSynced()
 }
 
 // Ready returns nil once every kind without which nothing can be judged has been
@@ -297,9 +313,15 @@ func (w *watched) coverage() routing.Coverage {
 // always nil: it is there for other sources of Snapshots.
 func (c *Cluster) Snapshot(ctx context.Context, refs routing.References, confirm []routing.Ref) (*routing.Snapshot, error) {
 	snap := c.store.snapshot(refs, c.settings, time.Now(), c.coverage())
-	if c.secrets == SecretsGet {
-		confirm = c.withSecrets(refs, confirm)
+	if c.classified() {
+		c.frozen.judge(c.store, c.settings, maxJudged)
+		snap.Frozen = c.frozen.all()
 	}
+	if c.secrets == SecretsGet {
+		confirm = with(confirm, routing.Secrets, refs.Namespace, refs.Secrets)
+	}
+	// Few Ingresses name a ConfigMap, and a cache would hold all of them.
+	confirm = with(confirm, routing.ConfigMaps, refs.Namespace, refs.ConfigMaps)
 	if len(confirm) > 0 {
 		c.confirm(ctx, snap, confirm)
 	}
@@ -325,13 +347,14 @@ func (c *Cluster) coverage() map[routing.Ref]routing.Coverage {
 	return coverage
 }
 
-// withSecrets adds the Secrets referred to, which no cache holds, to what is
-// read live.
-func (c *Cluster) withSecrets(refs routing.References, confirm []routing.Ref) []routing.Ref {
+// with adds objects that no cache holds to what is read live.
+func with(confirm []routing.Ref, kind routing.Kind, namespace string, names []string) []routing.Ref {
+	if len(names) == 0 {
+		return confirm
+	}
 	all := slices.Clone(confirm)
-	for _, name := range refs.Secrets {
-		ref := routing.Ref{Kind: routing.Secrets, Namespace: refs.Namespace, Name: name}
-		if !slices.Contains(all, ref) {
+	for _, name := range names {
+		if ref := (routing.Ref{Kind: kind, Namespace: namespace, Name: name}); !slices.Contains(all, ref) {
 			all = append(all, ref)
 		}
 	}
@@ -402,6 +425,8 @@ func (c *Cluster) readLive(ctx context.Context, ref routing.Ref) (any, error) {
 			return slimmed(c.metadata.Resource(secretResource).Namespace(ref.Namespace).Get(ctx, ref.Name, opts))
 		}
 		return slimmed(c.client.CoreV1().Secrets(ref.Namespace).Get(ctx, ref.Name, opts))
+	case routing.ConfigMaps:
+		return slimmed(c.client.CoreV1().ConfigMaps(ref.Namespace).Get(ctx, ref.Name, opts))
 	case routing.Namespaces:
 		return slimmed(c.client.CoreV1().Namespaces().Get(ctx, ref.Name, opts))
 	case routing.EndpointSlices:

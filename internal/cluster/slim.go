@@ -4,6 +4,8 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -44,11 +46,13 @@ func slim(obj any) (any, error) {
 	case *metav1.PartialObjectMetadata:
 		// Secrets are the only kind of which only the metadata are read.
 		return routing.FactsOfMetadata(&o.ObjectMeta), nil
+	case *corev1.ConfigMap:
+		return &routing.ConfigMap{ObjectMeta: slimMeta(&o.ObjectMeta), Keys: slices.Sorted(maps.Keys(o.Data))}, nil
 	case *corev1.Namespace:
 		n := &routing.Namespace{ObjectMeta: slimMeta(&o.ObjectMeta)}
 		n.Labels = o.Labels
 		return n, nil
-	case *routing.IngressClass, *routing.Service, *routing.EndpointSlice, *routing.SecretFacts, *routing.Namespace:
+	case *routing.IngressClass, *routing.Service, *routing.EndpointSlice, *routing.SecretFacts, *routing.Namespace, *routing.ConfigMap:
 		// client-go may hand an object to the transform twice.
 		return obj, nil
 	case cache.DeletedFinalStateUnknown:

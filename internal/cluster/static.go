@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,6 +33,7 @@ type Static struct {
 	Now      time.Time
 
 	store    store
+	frozen   *frozen
 	coverage map[routing.Ref]routing.Coverage
 }
 
@@ -41,7 +43,7 @@ func NewStatic(kinds ...routing.Kind) *Static {
 	if len(kinds) == 0 {
 		kinds = routing.Kinds()
 	}
-	s := &Static{store: store{}, coverage: map[routing.Ref]routing.Coverage{}}
+	s := &Static{store: store{}, frozen: newFrozen(), coverage: map[routing.Ref]routing.Coverage{}}
 	for _, kind := range stored {
 		s.store[kind] = cache.NewIndexer(cache.MetaNamespaceKeyFunc, indexersFor(kind))
 	}
@@ -63,7 +65,37 @@ func (s *Static) Apply(obj metav1.Object) error {
 	if err != nil {
 		return err
 	}
+	if ing, ok := kept.(*networkingv1.Ingress); ok {
+		s.frozen.changed(get[networkingv1.Ingress](s.store, kind, key(ing)), ing)
+	}
 	return s.store[kind].Update(kept)
+}
+
+// Cover says whether a kind was read: everywhere, or in one namespace where the
+// Ref names it. What is said of Secrets holds for what they hold as well.
+func (s *Static) Cover(ref routing.Ref, coverage routing.Coverage) {
+	s.coverage[ref] = coverage
+	if ref.Kind == routing.Secrets {
+		ref.Kind = routing.SecretData
+		s.coverage[ref] = coverage
+	}
+}
+
+// Has reports whether there is any object of the kind.
+func (s *Static) Has(kind routing.Kind) bool {
+	return len(s.store[kind].ListKeys()) > 0
+}
+
+// DefaultClass returns the IngressClass that the API server fills in, nil where
+// there is none.
+func (s *Static) DefaultClass() *routing.IngressClass {
+	var chosen *routing.IngressClass
+	each(s, routing.IngressClasses, func(class *routing.IngressClass) {
+		if class.Default && (chosen == nil || class.DefaultsBefore(chosen)) {
+			chosen = class
+		}
+	})
+	return chosen
 }
 
 // Delete removes the object of that kind, namespace and name, if it is there.
@@ -76,13 +108,74 @@ func (s *Static) Delete(obj metav1.Object) error {
 	if err != nil || !found {
 		return err
 	}
+	if ing, ok := existing.(*networkingv1.Ingress); ok {
+		s.frozen.changed(ing, nil)
+	}
 	return s.store[kind].Delete(existing)
 }
 
 // Snapshot returns the cluster around the references. The objects given are the
 // truth, so there is nothing to confirm.
 func (s *Static) Snapshot(_ context.Context, refs routing.References, _ []routing.Ref) (*routing.Snapshot, error) {
-	return s.store.snapshot(refs, s.Settings, s.Now, maps.Clone(s.coverage)), nil
+	return s.snapshot(refs), nil
+}
+
+func (s *Static) snapshot(refs routing.References) *routing.Snapshot {
+	snap := s.store.snapshot(refs, s.Settings, s.Now, maps.Clone(s.coverage))
+	for s.frozen.judge(s.store, s.Settings, maxJudged) {
+	}
+	snap.Frozen = s.frozen.all()
+	return snap
+}
+
+// Everything returns a Snapshot of all objects, and all Ingresses in the order in
+// which ingress-nginx takes them up, oldest first.
+func (s *Static) Everything() (*routing.Snapshot, []*networkingv1.Ingress) {
+	snap := s.snapshot(routing.References{})
+	each(s, routing.Services, func(svc *routing.Service) {
+		snap.Services[routing.Key{Namespace: svc.Namespace, Name: svc.Name}] = svc
+		at := routing.Ref{Kind: routing.Services, Namespace: svc.Namespace}
+		if snap.Names == nil {
+			snap.Names = map[routing.Ref][]string{}
+		}
+		snap.Names[at] = append(snap.Names[at], svc.Name)
+	})
+	each(s, routing.EndpointSlices, func(slice *routing.EndpointSlice) {
+		if slice.Service != "" {
+			key := routing.Key{Namespace: slice.Namespace, Name: slice.Service}
+			snap.Slices[key] = append(snap.Slices[key], slice)
+		}
+	})
+	each(s, routing.Secrets, func(facts *routing.SecretFacts) {
+		snap.Secrets[routing.Key{Namespace: facts.Namespace, Name: facts.Name}] = facts
+	})
+	each(s, routing.ConfigMaps, func(configMap *routing.ConfigMap) {
+		snap.ConfigMaps[routing.Key{Namespace: configMap.Namespace, Name: configMap.Name}] = configMap
+	})
+	each(s, routing.Namespaces, func(ns *routing.Namespace) { snap.Namespaces[ns.Name] = ns })
+	var ingresses []*networkingv1.Ingress
+	each(s, routing.Ingresses, func(ing *networkingv1.Ingress) { ingresses = append(ingresses, ing) })
+	slices.SortFunc(ingresses, func(a, b *networkingv1.Ingress) int {
+		if routing.Older(a, b) {
+			return -1
+		}
+		return 1
+	})
+	for _, ing := range ingresses {
+		for _, host := range routing.ReferencesOf(ing).Hosts {
+			snap.Sharing[host] = append(snap.Sharing[host], ing)
+		}
+	}
+	return snap, ingresses
+}
+
+// each calls do for every object of a kind, in the order of their names.
+func each[T any](s *Static, kind routing.Kind, do func(*T)) {
+	for _, key := range slices.Sorted(slices.Values(s.store[kind].ListKeys())) {
+		if obj := get[T](s.store, kind, key); obj != nil {
+			do(obj)
+		}
+	}
 }
 
 func kindOf(obj metav1.Object) (routing.Kind, bool) {
@@ -99,6 +192,8 @@ func kindOf(obj metav1.Object) (routing.Kind, bool) {
 		return routing.Secrets, true
 	case *corev1.Namespace:
 		return routing.Namespaces, true
+	case *corev1.ConfigMap:
+		return routing.ConfigMaps, true
 	}
 	return "", false
 }
@@ -116,7 +211,6 @@ func isHelmRelease(obj metav1.Object) bool {
 // unknown or duplicate field is an error. Empty documents are skipped. An error
 // names the document by its number, from 1.
 func Decode(r io.Reader) ([]runtime.Object, error) {
-	decoder := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
 	documents := utilyaml.NewYAMLReader(bufio.NewReader(r))
 	var objs []runtime.Object
 	for n := 1; ; n++ {
@@ -130,13 +224,22 @@ func Decode(r io.Reader) ([]runtime.Object, error) {
 		if isBlank(doc) {
 			continue
 		}
-		obj, _, err := decoder.Decode(doc, nil, nil)
+		obj, err := DecodeDocument(doc)
 		if err != nil {
 			return nil, fmt.Errorf("document %d: %w", n, err)
 		}
-		complete(obj)
 		objs = append(objs, obj)
 	}
+}
+
+// DecodeDocument reads one object from one YAML or JSON document, strictly.
+func DecodeDocument(doc []byte) (runtime.Object, error) {
+	obj, _, err := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer().Decode(doc, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	complete(obj)
+	return obj, nil
 }
 
 func isBlank(doc []byte) bool {

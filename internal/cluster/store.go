@@ -15,21 +15,18 @@ import (
 
 // The indexes.
 const (
-	byService = "service" // EndpointSlices by namespace and Service
-	byHost    = "host"    // Ingresses by the hosts of their rules, "" for a rule without one
+	byService  = "service"  // EndpointSlices by namespace and Service
+	byHost     = "host"     // Ingresses by the hosts of their rules, "" for a rule without one, and their aliases
+	byUpstream = "upstream" // Ingresses by the names of their backends' upstreams
 )
 
 // indexersFor are the indexes that a kind is kept with.
 func indexersFor(kind routing.Kind) cache.Indexers {
 	switch kind {
 	case routing.Ingresses:
-		return cache.Indexers{byHost: func(obj any) ([]string, error) {
-			ing, ok := obj.(*networkingv1.Ingress)
-			if !ok {
-				return nil, nil
-			}
-			return routing.ReferencesOf(ing).Hosts, nil
-		}}
+		return cache.Indexers{byHost: ofIngress(namedHosts), byUpstream: ofIngress(func(ing *networkingv1.Ingress) []string {
+			return routing.ReferencesOf(ing).Upstreams
+		})}
 	case routing.EndpointSlices:
 		return cache.Indexers{byService: func(obj any) ([]string, error) {
 			slice, ok := obj.(*routing.EndpointSlice)
@@ -42,6 +39,21 @@ func indexersFor(kind routing.Kind) cache.Indexers {
 		return cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
 	}
 	return cache.Indexers{}
+}
+
+func ofIngress(values func(*networkingv1.Ingress) []string) cache.IndexFunc {
+	return func(obj any) ([]string, error) {
+		ing, ok := obj.(*networkingv1.Ingress)
+		if !ok {
+			return nil, nil
+		}
+		return values(ing), nil
+	}
+}
+
+// namedHosts are the hosts that an Ingress names.
+func namedHosts(ing *networkingv1.Ingress) []string {
+	return append(routing.ReferencesOf(ing).Hosts, routing.AliasesOf(ing)...)
 }
 
 // store is the objects that Snapshots are made of, by kind.
@@ -65,15 +77,17 @@ const maxNames = 1000
 // part of it.
 func (s store) snapshot(refs routing.References, settings routing.Settings, now time.Time, coverage map[routing.Ref]routing.Coverage) *routing.Snapshot {
 	snap := &routing.Snapshot{
-		Now:        now,
-		Settings:   settings,
-		Classes:    make(map[string]*routing.IngressClass),
-		Services:   make(map[routing.Key]*routing.Service, len(refs.Services)),
-		Slices:     make(map[routing.Key][]*routing.EndpointSlice, len(refs.Services)),
-		Secrets:    make(map[routing.Key]*routing.SecretFacts, len(refs.Secrets)),
-		Sharing:    make(map[string][]*networkingv1.Ingress, len(refs.Hosts)),
-		Namespaces: make(map[string]*routing.Namespace, 1),
-		Coverage:   coverage,
+		Now:             now,
+		Settings:        settings,
+		Classes:         make(map[string]*routing.IngressClass),
+		Services:        make(map[routing.Key]*routing.Service, len(refs.Services)),
+		Slices:          make(map[routing.Key][]*routing.EndpointSlice, len(refs.Services)),
+		Secrets:         make(map[routing.Key]*routing.SecretFacts, len(refs.Secrets)),
+		Sharing:         make(map[string][]*networkingv1.Ingress, len(refs.Hosts)),
+		SharingUpstream: make(map[string][]*networkingv1.Ingress, len(refs.Upstreams)),
+		Namespaces:      make(map[string]*routing.Namespace, 1),
+		ConfigMaps:      make(map[routing.Key]*routing.ConfigMap, len(refs.ConfigMaps)),
+		Coverage:        coverage,
 	}
 	for _, obj := range s[routing.IngressClasses].List() {
 		if class, ok := obj.(*routing.IngressClass); ok {
@@ -99,13 +113,45 @@ func (s store) snapshot(refs routing.References, settings routing.Settings, now 
 			s.addNames(snap, routing.Secrets, refs.Namespace)
 		}
 	}
+	for _, name := range refs.ConfigMaps {
+		if found := get[routing.ConfigMap](s, routing.ConfigMaps, refs.Namespace+"/"+name); found != nil {
+			snap.ConfigMaps[routing.Key{Namespace: refs.Namespace, Name: name}] = found
+		}
+	}
 	for _, host := range refs.Hosts {
 		snap.Sharing[host] = indexed[networkingv1.Ingress](s, routing.Ingresses, byHost, host)
 	}
+	for _, host := range refs.Near {
+		if found := indexed[networkingv1.Ingress](s, routing.Ingresses, byHost, host); len(found) > 0 {
+			snap.Sharing[host] = found
+		}
+	}
+	for _, name := range refs.Upstreams {
+		snap.SharingUpstream[name] = indexed[networkingv1.Ingress](s, routing.Ingresses, byUpstream, name)
+	}
+	s.addCertificates(snap)
 	if ns := get[routing.Namespace](s, routing.Namespaces, refs.Namespace); ns != nil {
 		snap.Namespaces[ns.Name] = ns
 	}
 	return snap
+}
+
+// addCertificates adds the Secrets of spec.tls of the Ingresses found, which may
+// decide the certificate of a host.
+func (s store) addCertificates(snap *routing.Snapshot) {
+	for _, sharing := range snap.Sharing {
+		for _, ing := range sharing {
+			for i := range ing.Spec.TLS {
+				key := routing.Key{Namespace: ing.Namespace, Name: ing.Spec.TLS[i].SecretName}
+				if key.Name == "" || snap.Secrets[key] != nil {
+					continue
+				}
+				if facts := get[routing.SecretFacts](s, routing.Secrets, key.Namespace+"/"+key.Name); facts != nil {
+					snap.Secrets[key] = facts
+				}
+			}
+		}
+	}
 }
 
 // indexed returns the objects that an index holds under a value.
@@ -160,6 +206,8 @@ func put(snap *routing.Snapshot, ref routing.Ref, obj any) {
 		set(snap.Secrets, key, obj)
 	case routing.Namespaces:
 		set(snap.Namespaces, ref.Name, obj)
+	case routing.ConfigMaps:
+		set(snap.ConfigMaps, key, obj)
 	case routing.Ingresses:
 		putIngress(snap, ref, obj)
 	case routing.EndpointSlices:
@@ -175,15 +223,23 @@ func put(snap *routing.Snapshot, ref routing.Ref, obj any) {
 // putIngress replaces an Ingress under the hosts that the Snapshot is about.
 func putIngress(snap *routing.Snapshot, ref routing.Ref, obj any) {
 	ing, _ := obj.(*networkingv1.Ingress)
-	for host, sharing := range snap.Sharing {
-		others := slices.DeleteFunc(slices.Clone(sharing), func(other *networkingv1.Ingress) bool {
-			return other.Namespace == ref.Namespace && other.Name == ref.Name
-		})
-		if ing != nil && slices.Contains(routing.ReferencesOf(ing).Hosts, host) {
-			others = append(others, ing)
+	replace := func(in map[string][]*networkingv1.Ingress, names []string) {
+		for name, sharing := range in {
+			others := slices.DeleteFunc(slices.Clone(sharing), func(other *networkingv1.Ingress) bool {
+				return other.Namespace == ref.Namespace && other.Name == ref.Name
+			})
+			if slices.Contains(names, name) {
+				others = append(others, ing)
+			}
+			in[name] = others
 		}
-		snap.Sharing[host] = others
 	}
+	var hosts, upstreams []string
+	if ing != nil {
+		hosts, upstreams = namedHosts(ing), routing.ReferencesOf(ing).Upstreams
+	}
+	replace(snap.Sharing, hosts)
+	replace(snap.SharingUpstream, upstreams)
 }
 
 func set[K comparable, T any](m map[K]*T, key K, obj any) {

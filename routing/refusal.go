@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package routing
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+)
+
+// compile makes the regular expressions of a server's locations. One that PCRE
+// refuses makes nginx refuse the configuration (semantics row L04).
+func (t *Table) compile(s *Server) {
+	for _, loc := range s.Locations {
+		loc.pattern, loc.patternErr = CompilePattern("^"+loc.Name, true)
+		if loc.patternErr == nil || loc.Ingress == nil || loc.Path < 0 {
+			continue
+		}
+		t.Refusals = append(t.Refusals, Refusal{
+			Kind: RefusalRegex, Ingress: loc.Ingress, Rule: loc.Rule, Path: loc.Path, Other: s.regexCause(loc), Host: s.Host,
+			Reason:    "nginx cannot compile it as a regular expression: " + loc.patternErr.Error(),
+			Uncertain: errors.Is(loc.patternErr, ErrPatternUndecided),
+		})
+	}
+}
+
+// regexCause is a location that makes the server Regex: loc itself where its own
+// Ingress does.
+func (s *Server) regexCause(loc *Location) *Location {
+	var cause *Location
+	for _, other := range s.Locations {
+		if !rewrites(other) && !other.Config.UseRegex {
+			continue
+		}
+		if other.Ingress == loc.Ingress {
+			return loc
+		}
+		if cause == nil {
+			cause = other
+		}
+	}
+	return cause
+}
+
+// index notes the locations of a server without regular expressions by name. nginx
+// allows each but once; those that stand twice are refused.
+func (t *Table) index(s *Server) {
+	s.exact, s.prefixes = make(map[string]*Location, len(s.Locations)), make(map[string]*Location, len(s.Locations))
+	for _, loc := range s.Locations {
+		names := s.prefixes
+		if loc.Exact {
+			names = s.exact
+		}
+		first := names[loc.Name]
+		if first == nil {
+			names[loc.Name] = loc
+			continue
+		}
+		later, earlier := loc, first
+		if later.Ingress == nil || (earlier.Ingress != nil && later.Ingress != earlier.Ingress && Older(later.Ingress, earlier.Ingress)) {
+			later, earlier = earlier, later
+		}
+		r := Refusal{Ingress: later.Ingress, Rule: later.Rule, Path: later.Path, Other: earlier, Host: s.Host}
+		switch {
+		case later.Text != earlier.Text:
+			r.Kind = RefusalDupLocation
+			r.Reason = fmt.Sprintf("paths %q and %q of type Prefix both become the location %q", earlier.Text, later.Text, later.Name)
+		case later.Text == "/":
+			r.Kind = RefusalDupExactRoot
+			r.Reason = `two paths "/" of type Exact both become locations`
+		default:
+			r.Kind = RefusalThirdRule
+			r.Reason = fmt.Sprintf("path %q stands twice with type %s beside one of the other type, and both become locations", later.Text, later.Type)
+		}
+		t.Refusals = append(t.Refusals, r)
+	}
+}
+
+// refuseValues finds annotation values that nginx refuses, of Ingresses that are
+// part of the configuration.
+func (t *Table) refuseValues(seen []*networkingv1.Ingress) {
+	for _, ing := range seen {
+		config := t.configs[ing]
+		if config.Canary.Enabled {
+			continue
+		}
+		for _, r := range config.NginxRefuses(ing, t.Settings) {
+			t.Refusals = append(t.Refusals, Refusal{
+				Kind: kindOf(r.Name, r.Fact), Ingress: ing, Rule: -1, Path: -1, Annotation: r.Name,
+				Reason: r.Fact, Accepted: r.Accepted, Uncertain: r.Uncertain,
+			})
+		}
+		for _, alias := range config.ServerAliases {
+			expr, ok := strings.CutPrefix(alias, "~")
+			if !ok {
+				continue
+			}
+			if _, err := CompilePattern(expr, strings.ContainsFunc(expr, isUpper)); err != nil {
+				t.Refusals = append(t.Refusals, Refusal{
+					Kind: RefusalAlias, Ingress: ing, Rule: -1, Path: -1, Annotation: "server-alias",
+					Reason:    fmt.Sprintf("nginx cannot compile %q as a regular expression: %v", alias, err),
+					Uncertain: errors.Is(err, ErrPatternUndecided),
+				})
+			}
+		}
+	}
+}
+
+// kindOf is the row that an annotation value which nginx refuses belongs to.
+func kindOf(annotation, fact string) RefusalKind {
+	switch {
+	case annotation == "server-alias":
+		return RefusalAlias
+	case annotation == "from-to-www-redirect":
+		return RefusalWWWWildcard
+	case annotation == "ssl-ciphers":
+		return RefusalCiphers
+	case strings.HasSuffix(annotation, "-snippet"):
+		return RefusalSnippet
+	case strings.Contains(fact, "variable"):
+		return RefusalVariable
+	}
+	return RefusalDirective
+}
