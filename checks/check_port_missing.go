@@ -98,7 +98,7 @@ func acceptedPorts(svc *routing.Service, given networkingv1.ServiceBackendPort) 
 	if given.Name != "" && len(names) > 0 {
 		list = names
 	}
-	near := instead[nearest(routing.BackendPort(given), candidates)]
+	near := instead[Nearest(routing.BackendPort(given), candidates)]
 	if near == "" || oneOf(list) == "must be "+near {
 		return oneOf(list)
 	}

@@ -52,6 +52,9 @@ type Check struct {
 	// Poison marks a fault with which one Ingress stops or crashes the whole
 	// controller. Nothing is exempt from such a check.
 	Poison bool
+	// Fallback marks a check that says what becomes of requests without knowing why.
+	// Run leaves out its findings where that of another check may be the reason.
+	Fallback bool
 	// Run returns what is wrong, in the order of the Ingress's fields. It must
 	// not modify its arguments, and must return the same for the same.
 	Run func(*networkingv1.Ingress, *routing.Snapshot) []Finding
@@ -60,6 +63,27 @@ type Check struct {
 // All returns every check, sorted by name.
 func All() []Check {
 	return []Check{
+		aliasConflict,
+		aliasTLS,
+		annotationInvalidDrop,
+		annotationRiskDrop,
+		annotationSoftIgnored,
+		annotationUnknown,
+		authProxySetHeaders,
+		authTLSErrorPoisonsHost,
+		authURLDenied,
+		backendProtocolInvalid,
+		backendProtocolLowercase,
+		backendProtocolMismatch,
+		basicAuthDenied,
+		canaryBecomesNormal,
+		canaryKillsNormalIngress,
+		canaryNeverSelected,
+		canaryNoPrimary,
+		canaryNotEnabled,
+		canaryPathTypeMismatch,
+		canaryRuleWithoutHTTP,
+		canarySecondIgnored,
 		classAnnotationUnknown,
 		classCreatedAfterIngress,
 		classFieldBeatsAnnotation,
@@ -67,34 +91,61 @@ func All() []Check {
 		classNone,
 		classObjectMissing,
 		classSeveralDefaults,
+		configFrozenByOther,
+		customHeadersDenied,
+		deadPath,
+		directiveOutOfRange,
+		dupExactRoot,
+		dupLocationSlash,
+		dupThirdRule,
 		duplicatePathInOneIngress,
 		duplicatePathOlderWins,
 		extNameIPLiteral,
 		extNameLocalhost,
 		extNameNamedTargetPort,
 		extNamePortNameUnknown,
+		fastCGIParamsMissing,
+		forceSSLRedirectLoop,
+		globPath,
 		headlessWithoutPorts,
+		hostStolenFromWildcard,
 		namedTargetPortUnresolved,
 		noEndpointsAtAll,
 		noReadyEndpoints,
+		passthroughFlagOff,
+		pathUnmatchable,
 		portAmbiguous,
 		portMissing,
 		portNotTCP,
+		prefixTrailingSlash,
+		proxySSLSecretDenied,
+		regexNotEnabled,
+		regexPathUncompilable,
 		resourceBackend,
+		rewriteMissingGroup,
+		rewriteNoLeadingSlash,
 		ruleWithoutHTTP,
+		serverAliasInvalid,
 		serviceMissing,
 		serviceUpstreamNoEndpoints,
 		serviceUpstreamPort,
+		sliceFQDN,
 		sliceNamePrefix,
 		slicePortNil,
+		sourceRangeInvalid,
+		sslCiphersNoMatch,
 		tlsExpired,
 		tlsNoSecretName,
+		tlsOldestIngressDecides,
 		tlsOnHostlessRule,
 		tlsRuleHostNotListed,
 		tlsSANMismatch,
 		tlsSecretMissing,
 		tlsSecretUnusable,
 		tlsWithoutRules,
+		unknownNginxVariable,
+		upstreamNameCollision,
+		wwwRedirectOnWildcard,
 	}
 }
 
@@ -120,24 +171,49 @@ func Find(name string) (Check, error) {
 //
 // A check that panics, or that needs something the Snapshot was not able to
 // read, yields one Undecided finding; the others are not affected. An Ingress
-// that cert-manager made to solve a challenge is judged by Poison checks only.
+// that cert-manager made to solve a challenge is judged by Poison checks only. What
+// a Fallback check finds is left out where another check has a finding about the
+// same path, the same host as a whole, or the whole Ingress.
 func Run(all []Check, ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
-	var findings []Finding
+	var findings, fallbacks []Finding
 	var missed []string
 	solver := routing.IsSolver(ing)
 	seen := snap.Remembering().Observe(func(r routing.Ref) { missed = append(missed, unreadReason(snap, r)) })
 	for i := range all {
 		if c := &all[i]; c.Poison || !solver {
 			missed = missed[:0]
-			findings = append(findings, c.run(ing, seen)...)
+			found := c.run(ing, seen)
+			if c.Fallback {
+				fallbacks = append(fallbacks, found...)
+			} else {
+				findings = append(findings, found...)
+			}
 			if len(missed) > 0 {
 				slices.Sort(missed)
 				findings = append(findings, undecided(c, strings.Join(slices.Compact(missed), "; ")))
 			}
 		}
 	}
+	named := findings
+	for _, f := range fallbacks {
+		if f.Undecided || !slices.ContainsFunc(named, func(other Finding) bool { return other.explains(f) }) {
+			findings = append(findings, f)
+		}
+	}
 	slices.SortStableFunc(findings, compareFindings)
 	return findings
+}
+
+// explains reports whether f may be the reason for what a Fallback check found: it
+// is about the same path, the same host as a whole, or the whole Ingress.
+func (f Finding) explains(found Finding) bool {
+	switch {
+	case f.Undecided:
+		return false
+	case f.Subject.Path != "":
+		return f.Subject.Host == found.Subject.Host && f.Subject.Path == found.Subject.Path && f.Subject.Type == found.Subject.Type
+	}
+	return f.Subject.Host == "" || f.Subject.Host == found.Subject.Host
 }
 
 // run returns what the check finds, or that it panicked.

@@ -170,9 +170,9 @@ func list(values []string) string {
 	return strings.Join(values, ", ")
 }
 
-// nearest returns the candidate that the value is probably a misspelling of, or
+// Nearest returns the candidate that the value is probably a misspelling of, or
 // nothing. The closest wins, among equals the first in alphabetical order.
-func nearest(value string, candidates []string) string {
+func Nearest(value string, candidates []string) string {
 	if len(value) < 2 {
 		return ""
 	}
@@ -207,7 +207,7 @@ func distance(a, b string) int {
 
 // didYouMean writes the suggestion of a near name, or nothing.
 func didYouMean(value string, candidates []string) string {
-	if name := nearest(value, candidates); name != "" {
+	if name := Nearest(value, candidates); name != "" {
 		return "did you mean " + quote(name) + "?"
 	}
 	return ""

@@ -30,6 +30,9 @@ const (
 	// These give routing.Settings.RunningControllers and NginxControllers.
 	runningPrefix = "# with running-controllers: "
 	nginxPrefix   = "# with nginx-controllers: "
+	// This names the value of spec.controller whose installation has the flag
+	// --enable-ssl-passthrough.
+	passthroughPrefix = "# with ssl-passthrough: "
 )
 
 // now is when fixtures are judged: their certificates are valid then unless
@@ -69,6 +72,11 @@ func readFixture(t *testing.T, path string) fixture {
 		}
 		if nginx, ok := strings.CutPrefix(line, nginxPrefix); ok {
 			fx.settings.NginxControllers = strings.Split(strings.TrimSpace(nginx), ",")
+		}
+		if controller, ok := strings.CutPrefix(line, passthroughPrefix); ok {
+			fx.settings.Controllers = map[string]routing.ControllerSettings{
+				strings.TrimSpace(controller): {EnableSSLPassthrough: true},
+			}
 		}
 	}
 	if !*update && fx.bad != (len(fx.want) > 0) {

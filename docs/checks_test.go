@@ -213,6 +213,7 @@ var kindTexts = map[routing.Kind]string{
 	routing.EndpointSlices: "EndpointSlices",
 	routing.Secrets:        "which Secrets exist",
 	routing.SecretData:     "the certificates in Secrets",
+	routing.ConfigMaps:     "the ConfigMaps that annotations name",
 	routing.Namespaces:     "Namespaces",
 }
 
@@ -279,13 +280,15 @@ func readExample(c checks.Check) (example, error) {
 		}
 	}
 	ex.yaml = pemBlock.ReplaceAllString(yaml.String(), "(PEM block $1, left out here)")
-	for _, message := range ex.messages {
+	for i, message := range ex.messages {
 		if strings.Contains(message, "`") {
 			return example{}, fmt.Errorf("a message of the Example holds a backtick: %s", message)
 		}
-		if strings.HasSuffix(message, "[tentative]") {
+		certain, tentative := strings.CutSuffix(message, " [tentative]")
+		if tentative && (c.Default == checks.Deny || c.Strict == checks.Deny) {
 			return example{}, fmt.Errorf("the Example must be one of which the check is certain")
 		}
+		ex.messages[i] = certain
 	}
 	if len(ex.messages) == 0 {
 		return example{}, errors.New("the Example has no message")

@@ -37,6 +37,8 @@ type opinion struct {
 	writes []write
 	// end is nil where there is no subject at the end.
 	end *said
+	// exchanges are the requests that were recorded, with what the model says.
+	exchanges []exchange
 	// notes are faults of the scenario itself.
 	notes []string
 }
@@ -71,7 +73,8 @@ func (o opinion) all() said {
 }
 
 // play writes the objects of a scenario one after the other, deletes what is to
-// be deleted, and judges the subject at every write and at the end.
+// be deleted, and judges the subject at every write and at the end. The requests
+// are asked of the model before something is deleted and at the end.
 func (e engine) play(ctx context.Context, s *scenario) (o opinion, err error) {
 	w := newWorld()
 	for i := range s.Objects {
@@ -81,10 +84,16 @@ func (e engine) play(ctx context.Context, s *scenario) (o opinion, err error) {
 		}
 	}
 	w.Now = start.Add(time.Duration(len(s.Objects)) * step)
+	if s.recorded != nil && len(s.Delete) > 0 {
+		o.exchanges = w.ask(s, before, s.recorded.Before)
+	}
 	for _, ref := range s.Delete {
 		if err := w.remove(ref); err != nil {
 			o.notes = append(o.notes, err.Error())
 		}
+	}
+	if s.recorded != nil {
+		o.exchanges = append(o.exchanges, w.ask(s, "", s.recorded.Requests)...)
 	}
 	if ing, ok := w.objects[s.Subject].(*networkingv1.Ingress); ok {
 		end, err := e.judge(ctx, w, ing, nil)
@@ -167,8 +176,8 @@ func (e engine) built(name string) bool {
 	return slices.ContainsFunc(e.checks, func(c checks.Check) bool { return c.Name == name })
 }
 
-// state is how what was said compares with what is owed. Every scenario is in
-// exactly one.
+// state is how what was said compares with what is owed, or with what was
+// observed. Every scenario is in exactly one, and so is every request.
 type state string
 
 const (
@@ -178,6 +187,8 @@ const (
 	order       state = "order"
 	unbuilt     state = "unbuilt"
 	skipped     state = "skip"
+	differ      state = "differ"
+	undecided   state = "undecided"
 )
 
 // row is one scenario with what was said of it and what that is worth.
@@ -319,6 +330,16 @@ func (e engine) faults(rows []row, l lists) map[string][]string {
 		} else if argued && !r.needless {
 			fault("no needless warning: take it out of argued.yaml")
 		}
+		for i := range r.exchanges {
+			x := &r.exchanges[i]
+			switch reason, listed := l.Differs[x.key()]; {
+			case x.state == agree && listed:
+				fault("request %s agrees: take it out of differs.yaml", x.key())
+			case x.state != agree && reason == "":
+				fault("request %s: %s: correct the model, or explain it in differs.yaml: %s", x.key(), x.state, x.why)
+			}
+			known[x.key()] = true
+		}
 		for _, f := range r.all().undecided {
 			fault("undecided: %s: %s", f.Check, f.Fact)
 		}
@@ -336,6 +357,11 @@ func (e engine) faults(rows []row, l lists) map[string][]string {
 	}
 	for name := range l.Argued {
 		stray("argued.yaml", name)
+	}
+	for key := range l.Differs {
+		if !known[key] {
+			faults[key] = append(faults[key], "differs.yaml names it, but there is no such request")
+		}
 	}
 	return faults
 }

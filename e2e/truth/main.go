@@ -8,9 +8,19 @@
 // (expect.yaml). The command writes the objects one after the other into a
 // cluster in memory and judges the Ingress in question twice: at every write, as
 // admission does, and at the end, as an audit would. It prints a table of what
-// happened, what is owed, what was said, whether that agrees, and why. It closes
-// with one line of counts:
+// happened, what is owed, what was said, whether that agrees, and why.
 //
+// It also asks the routing model for the answer to every request that was
+// recorded, and prints a table of those that it did not foretell, with -requests
+// of all. The model knows no time, so the command plays the controller's part of
+// watching: it keeps which Ingresses were taken up and in which version, which
+// certificates were loaded and which configuration was installed last. It also
+// plays the machine that recorded, where it is known what answers at which
+// address.
+//
+// It closes with two lines of counts:
+//
+//	requests: total=N agree=N differ=N undecided=N
 //	truth: scenarios=N agree=N missed=N misnamed=N false-denials=N warned-needlessly=N order=N unbuilt=N
 //
 // Every scenario is in one of these states:
@@ -31,9 +41,20 @@
 // what is not owed where something else is, warned-needlessly the scenarios with
 // a warning where nothing is owed.
 //
-// The default folder is also held to unbuilt.yaml and argued.yaml, which list
-// its scenarios without a check and the reasons of its needless warnings. Every
-// departure from them is printed and makes the command fail with status 1. Other
+// Every request is in one of these states:
+//
+//   - agree: the status, the backend and what it was asked for, the target of a
+//     redirect and the certificate are what the model says, as far as they were
+//     recorded. Of a request that was repeated, every answer is one that the model
+//     allows.
+//   - differ: something is not. WHY names what.
+//   - undecided: the model does not decide, or it depends on a server of which the
+//     recordings do not tell. MODEL then shows the likeliest answer.
+//
+// The default folder is also held to unbuilt.yaml, argued.yaml and differs.yaml,
+// which list its scenarios without a check, the reasons of its needless warnings,
+// and the requests that differ or are undecided for a reason that is not the
+// model's. Every departure from them is printed and makes the command fail with status 1. Other
 // folders are only reported. Status 2 means that a folder could not be judged.
 //
 // The tests also write the default folder to a real kube-apiserver, with
@@ -66,6 +87,8 @@ var (
 	unbuiltYAML []byte
 	//go:embed argued.yaml
 	arguedYAML []byte
+	//go:embed differs.yaml
+	differsYAML []byte
 )
 
 // lists say what is known to be amiss, by scenario.
@@ -74,6 +97,9 @@ type lists struct {
 	Unbuilt map[string][]string
 	// Argued gives the reason of a warning where nothing is owed.
 	Argued map[string]string
+	// Differs gives the reason why the model cannot say what was observed, by
+	// request.
+	Differs map[string]string
 }
 
 func readLists() (lists, error) {
@@ -83,6 +109,9 @@ func readLists() (lists, error) {
 	}
 	if err := utilyaml.UnmarshalStrict(arguedYAML, &l.Argued); err != nil {
 		return l, fmt.Errorf("argued.yaml: %w", err)
+	}
+	if err := utilyaml.UnmarshalStrict(differsYAML, &l.Differs); err != nil {
+		return l, fmt.Errorf("differs.yaml: %w", err)
 	}
 	return l, nil
 }
@@ -97,6 +126,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("truth", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	dir := flags.String("dir", defaultDir, "the folder with scenarios, results and expect.yaml")
+	allRequests := flags.Bool("requests", false, "print all requests, not only those that do not agree")
 	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
 		if err == nil {
 			fmt.Fprintf(stderr, "truth: unexpected argument %q\n", flags.Arg(0))
@@ -118,6 +148,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 
 	printTable(stdout, rows)
+	printRequests(stdout, rows, *allRequests)
 	status := 0
 	if sameFolder(*dir, defaultDir) {
 		faults := e.faults(rows, l)
@@ -128,6 +159,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			}
 		}
 	}
+	fmt.Fprintln(stdout, requestTotals(rows))
 	fmt.Fprintln(stdout, totals(rows))
 	return status
 }
@@ -141,11 +173,35 @@ func sameFolder(a, b string) bool {
 // printTable writes the rows. A cell with several entries takes several lines,
 // so that the table stays narrow.
 func printTable(out io.Writer, rows []row) {
+	lines := [][][]string{{{"SCENARIO"}, {"REALITY"}, {"OWED"}, {"AT ADMISSION"}, {"AT THE END"}, {"RESULT"}, {"WHY"}}}
+	for i := range rows {
+		lines = append(lines, rows[i].cells())
+	}
+	printLines(out, lines)
+}
+
+// printRequests writes a table of the requests that do not agree, or of all.
+func printRequests(out io.Writer, rows []row, all bool) {
+	lines := [][][]string{{{"REQUEST"}, {"TO"}, {"MODEL"}, {"OBSERVED"}, {"RESULT"}, {"WHY"}}}
+	for _, r := range rows {
+		for i := range r.exchanges {
+			if all || r.exchanges[i].state != agree {
+				lines = append(lines, r.exchanges[i].cells())
+			}
+		}
+	}
+	if len(lines) > 1 {
+		fmt.Fprintln(out)
+		printLines(out, lines)
+	}
+}
+
+// printLines aligns the columns.
+func printLines(out io.Writer, lines [][][]string) {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	printCells(table, [][]string{{"SCENARIO"}, {"REALITY"}, {"OWED"}, {"AT ADMISSION"}, {"AT THE END"}, {"RESULT"}, {"WHY"}})
-	for i := range rows {
-		printCells(table, rows[i].cells())
+	for _, cells := range lines {
+		printCells(table, cells)
 	}
 	table.Flush()
 	for line := range strings.Lines(text.String()) {

@@ -32,6 +32,7 @@ type scenario struct {
 	Delete      []reference       `json:"delete"`
 	Requests    []json.RawMessage `json:"requests"`
 
+	requests []request
 	expected expectation
 	// recorded is nil where there is no result file.
 	recorded *recording
@@ -55,6 +56,10 @@ type recording struct {
 	} `json:"applied"`
 	Verdict string   `json:"verdict"`
 	Flags   []string `json:"flags"`
+	// Before and Requests are the answers before anything was deleted, where that
+	// was to be, and at the end, in the order of the scenario's requests.
+	Before   []recordedRequest `json:"before"`
+	Requests []recordedRequest `json:"requests"`
 }
 
 // owed is what a verdict owes a scenario; the head of expect.yaml explains the
@@ -119,6 +124,13 @@ func loadScenario(dir, name string, expect map[string]expectation) (*scenario, e
 		return nil, fmt.Errorf("its file says name: %s", s.Name)
 	}
 	s.Subject.Kind = "Ingress"
+	for i, raw := range s.Requests {
+		var r request
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return nil, fmt.Errorf("requests[%d]: %w", i, err)
+		}
+		s.requests = append(s.requests, r)
+	}
 
 	var listed bool
 	if s.expected, listed = expect[name]; !listed {
@@ -145,6 +157,11 @@ func loadScenario(dir, name string, expect map[string]expectation) (*scenario, e
 	}
 	if n := len(s.recorded.Applied); n != len(s.Objects) {
 		return nil, fmt.Errorf("its result is about %d objects: must be %d", n, len(s.Objects))
+	}
+	for _, part := range [][]recordedRequest{s.recorded.Before, s.recorded.Requests} {
+		if n := len(part); part != nil && n != len(s.requests) {
+			return nil, fmt.Errorf("its result is about %d requests: must be %d", n, len(s.requests))
+		}
 	}
 	return s, nil
 }

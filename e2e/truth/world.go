@@ -31,11 +31,14 @@ const namespaceAge = 365 * 24 * time.Hour
 type world struct {
 	*cluster.Static
 	objects map[reference]metav1.Object
+	// controller watches it.
+	controller *controller
 }
 
 func newWorld() *world {
 	w := &world{Static: cluster.NewStatic(), objects: map[reference]metav1.Object{}}
 	w.Now = start
+	w.controller = newController(w)
 	return w
 }
 
@@ -103,8 +106,13 @@ func preferred(a, b *routing.IngressClass) bool {
 
 // put stores an object that was admitted.
 func (w *world) put(ref reference, obj metav1.Object) error {
+	old := w.objects[ref]
 	w.objects[ref] = obj
-	return w.Apply(obj)
+	if err := w.Apply(obj); err != nil {
+		return err
+	}
+	w.controller.see(w, old, obj)
+	return nil
 }
 
 // remove deletes an object.
@@ -114,5 +122,9 @@ func (w *world) remove(ref reference) error {
 		return fmt.Errorf("cannot delete %s, which does not exist", ref)
 	}
 	delete(w.objects, ref)
-	return w.Delete(obj)
+	if err := w.Delete(obj); err != nil {
+		return err
+	}
+	w.controller.see(w, obj, nil)
+	return nil
 }

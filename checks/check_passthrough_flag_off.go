@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checks
+
+import (
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/routegate/routegate/routing"
+)
+
+var passthroughFlagOff = Check{
+	Name:  "passthrough-flag-off",
+	Title: "ssl-passthrough has no effect without the flag of the controller",
+	Text: `ingress-nginx ignores the annotation ssl-passthrough unless it was started with --enable-ssl-passthrough. It
+then ends the TLS connection itself, with a certificate of its own, and speaks plain HTTP to a backend that expects TLS.
+
+Start the controller with the flag, or set nginx.ingress.kubernetes.io/backend-protocol: "HTTPS" instead of the
+annotation.
+
+The flag cannot be seen from the cluster, so this only warns. Say in the settings of the controller that it has the flag
+and nothing is said.`,
+	Example:     "default-settings",
+	Since:       "0.1",
+	Default:     Warn,
+	Reads:       []routing.Kind{routing.IngressClasses},
+	Controllers: []string{routing.Nginx},
+	Run:         runPassthroughFlagOff,
+}
+
+func runPassthroughFlagOff(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
+	if !routing.PassesTLSThrough(ing) || routing.IsCanary(ing) || snap.Settings.Of(snap.ClassOf(ing).SpecController).EnableSSLPassthrough {
+		return nil
+	}
+	at, value := annotationOf(ing, "ssl-passthrough")
+	return []Finding{{
+		Field:     at,
+		Fact:      "the controller is not known to run with --enable-ssl-passthrough, without which it ignores the annotation",
+		Accepted:  "must be left out unless the controller has the flag",
+		Outcome:   "ingress-nginx ends TLS itself and speaks plain HTTP to the backend",
+		Subject:   Subject{Object: "annotation/" + value},
+		Tentative: true,
+	}}
+}
