@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -15,8 +16,9 @@ import (
 
 // Exit codes of the command.
 const (
-	exitOK    = 0
-	exitError = 2 // the command could not do its work
+	exitOK      = 0
+	exitDiffers = 1 // a comparison found a difference
+	exitError   = 2 // the command could not do its work
 )
 
 func main() {
@@ -30,7 +32,7 @@ func run() int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(explainCommand(), serveCommand(), versionCommand())
+	root.AddCommand(explainCommand(), routesCommand(newSourceOptions()), serveCommand(), traceCommand(newSourceOptions()), versionCommand())
 
 	// The first signal asks for an orderly end; a second one ends at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -42,7 +44,15 @@ func run() int {
 
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "routegate:", err)
-		return exitError
+		return exitCode(err)
 	}
 	return exitOK
+}
+
+// exitCode is the exit code of a command that ended with the error.
+func exitCode(err error) int {
+	if errors.Is(err, errDiffers) {
+		return exitDiffers
+	}
+	return exitError
 }

@@ -52,6 +52,16 @@ var rules = []struct {
 		because:   "the webhook sees the cluster through one method, so that it can be tested without one",
 	},
 	{
+		packages:  []string{"routing", "checks", "internal/policy", "internal/cluster", "webhook", "certs"},
+		forbidden: []string{"k8s.io/cli-runtime", "sigs.k8s.io/kustomize", module + "internal/manifests", module + "internal/report"},
+		because:   "what only the command line needs stays out of the webhook",
+	},
+	{
+		packages:  []string{"internal/manifests", "internal/report"},
+		forbidden: []string{module + "webhook", module + "internal/policy", module + "cmd"},
+		because:   "the command line's readers and writers do not decide about admission",
+	},
+	{
 		packages:  []string{"routing", "checks", "internal/policy", "internal/cluster", "webhook", "certs", "cmd/routegate"},
 		forbidden: []string{"github.com/cert-manager/"},
 		because:   "cert-manager is used through manifests and configuration only",

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/klog/v2"
+
+	"github.com/routegate/routegate/internal/cluster"
+	"github.com/routegate/routegate/internal/manifests"
+	"github.com/routegate/routegate/internal/report"
+	"github.com/routegate/routegate/routing"
+)
+
+// sourceHelp is what the help of a command says about where it reads from.
+const sourceHelp = `The cluster is that of the kubeconfig file. With -f or -k, manifests are read
+instead, and no cluster is asked. Of those, objects without a creationTimestamp
+are taken to have been created in the order in which they stand there, so that
+the first of two Ingresses is the older one; an Ingress that names no class gets
+the default IngressClass. EndpointSlices and Secrets count as unknown where the
+manifests hold none at all.`
+
+// sourceOptions are the flags that say which cluster is looked at.
+type sourceOptions struct {
+	files  genericclioptions.FileNameFlags
+	config *genericclioptions.ConfigFlags
+
+	class            string
+	nginxControllers []string
+
+	// now is the clock of tests, nil for the real one.
+	now func() time.Time
+}
+
+func newSourceOptions() *sourceOptions {
+	var filenames []string
+	var kustomize string
+	var recursive bool
+	config := genericclioptions.NewConfigFlags(true)
+	// There is nothing to discover, and nothing to cache.
+	config.CacheDir, config.DisableCompression = nil, nil
+	return &sourceOptions{
+		files: genericclioptions.FileNameFlags{
+			Usage:     `files, directories or URLs with manifests, "-" for standard input, to look at instead of a cluster`,
+			Filenames: &filenames, Kustomize: &kustomize, Recursive: &recursive,
+		},
+		config: config,
+	}
+}
+
+func (o *sourceOptions) addFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	o.files.AddFlags(f)
+	o.config.AddFlags(f)
+	f.Lookup("kustomize").Usage = "directory of a kustomization to look at instead of a cluster"
+	f.Lookup("recursive").Usage = "read the directories of --filename with all below them"
+	f.StringVar(&o.class, "class", "", "IngressClass, or value of its spec.controller, where there are several installations of ingress-nginx")
+	f.StringSliceVar(&o.nginxControllers, "ingress-nginx-controllers", []string{"k8s.io/ingress-nginx"}, "values of an IngressClass's spec.controller that mean ingress-nginx")
+	_ = cmd.MarkFlagDirname("kustomize")
+	_ = cmd.RegisterFlagCompletionFunc("class", cobra.NoFileCompletions)
+}
+
+// world is the cluster that a command looks at.
+type world struct {
+	snap          *routing.Snapshot
+	ingresses     []*networkingv1.Ingress
+	installations []*report.Installation
+	// namespace is that of the kubeconfig or of the flag; given is true for the latter.
+	namespace string
+	given     bool
+	manifests bool
+}
+
+// load reads the cluster, and says on stderr what could not be read.
+func (o *sourceOptions) load(ctx context.Context, stdin io.Reader, stderr io.Writer) (*world, error) {
+	w := &world{manifests: len(*o.files.Filenames) > 0 || *o.files.Kustomize != ""}
+	w.namespace, w.given = *o.config.Namespace, *o.config.Namespace != ""
+	var static *cluster.Static
+	var err error
+	if w.manifests || *o.files.Recursive {
+		now := time.Now
+		if o.now != nil {
+			now = o.now
+		}
+		static, err = manifests.Load(manifests.Options{FilenameOptions: o.files.ToOptions(), Stdin: stdin, Namespace: w.namespace, Now: now()})
+	} else {
+		static, err = o.loadLive(ctx, w)
+	}
+	if err != nil {
+		return nil, err
+	}
+	static.Settings.NginxControllers = o.nginxControllers
+	if err := o.standInClass(static, stderr); err != nil {
+		return nil, err
+	}
+	w.snap, w.ingresses = static.Everything()
+	for _, unread := range static.Unread() {
+		if matters(unread.Kind, w.ingresses) {
+			_, _ = fmt.Fprintln(stderr, unreadText(unread))
+		}
+	}
+	w.installations = report.Installations(w.snap, w.ingresses)
+	return w, nil
+}
+
+func (o *sourceOptions) loadLive(ctx context.Context, w *world) (*cluster.Static, error) {
+	// What client-go has to say is in its errors.
+	klog.SetOutput(io.Discard)
+	klog.LogToStderr(false)
+	config, err := o.config.ToRESTConfig()
+	if err != nil {
+		return nil, fmt.Errorf("cluster access: %w", err)
+	}
+	if w.namespace, _, err = o.config.ToRawKubeConfigLoader().Namespace(); err != nil {
+		return nil, fmt.Errorf("cluster access: %w", err)
+	}
+	config.UserAgent = "routegate/" + versionText()
+	config.ContentType = "application/vnd.kubernetes.protobuf"
+	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("cluster access: %w", err)
+	}
+	return cluster.List(ctx, client, w.namespace)
+}
+
+// matters reports whether an answer can depend on the kind.
+func matters(kind routing.Kind, ingresses []*networkingv1.Ingress) bool {
+	switch kind {
+	case routing.Namespaces:
+		return false
+	case routing.Secrets:
+		return slices.ContainsFunc(ingresses, func(ing *networkingv1.Ingress) bool { return len(routing.ReferencesOf(ing).Secrets) > 0 })
+	}
+	return true
+}
+
+// unreadText says what follows from a kind that was not read.
+func unreadText(u cluster.Unread) string {
+	what, effect := string(u.Kind), "what depends on it is not known"
+	switch u.Kind {
+	case routing.Ingresses:
+		what, effect = "Ingresses", "whether others have a part in the answer is not known"
+	case routing.IngressClasses:
+		what, effect = "IngressClasses", "who serves an Ingress is not known"
+	case routing.Services:
+		what, effect = "Services", "backends are not known"
+	case routing.EndpointSlices:
+		what, effect = "EndpointSlices", "endpoints are not known"
+	case routing.Secrets:
+		what, effect = "Secrets", "certificates are not shown"
+	}
+	return fmt.Sprintf("%s were not read (%s): %s", what, u.Reason, effect)
+}
+
+// standInClass makes the IngressClass that --class names where there are none at all:
+// those who write the manifests of an application seldom own it.
+func (o *sourceOptions) standInClass(static *cluster.Static, stderr io.Writer) error {
+	if o.class == "" || static.Has(routing.IngressClasses) || slices.Contains(o.nginxControllers, o.class) || len(o.nginxControllers) == 0 {
+		return nil
+	}
+	_, _ = fmt.Fprintf(stderr, "There is no IngressClass to look at: %q is taken to be one of ingress-nginx\n", o.class)
+	static.Cover(routing.Ref{Kind: routing.IngressClasses}, routing.Coverage{Read: true})
+	return static.Apply(&networkingv1.IngressClass{
+		ObjectMeta: metav1.ObjectMeta{Name: o.class},
+		Spec:       networkingv1.IngressClassSpec{Controller: o.nginxControllers[0]},
+	})
+}
+
+// chosen returns the installations that --class names, all where it is not given.
+func (o *sourceOptions) chosen(w *world) ([]*report.Installation, error) {
+	if o.class == "" {
+		return w.installations, nil
+	}
+	for _, in := range w.installations {
+		if in.Controller == o.class || slices.Contains(in.Classes, o.class) {
+			return []*report.Installation{in}, nil
+		}
+	}
+	if class, ok := w.snap.Classes[o.class]; ok {
+		return nil, fmt.Errorf("--class %q: its spec.controller is %q, which is not ingress-nginx; if it is, name it in --ingress-nginx-controllers", o.class, class.Controller)
+	}
+	return nil, fmt.Errorf("--class %q: there is no such IngressClass and no such spec.controller; must be one of: %s", o.class, listInstallations(w.installations))
+}
+
+// one returns the only installation that is to be asked.
+func (o *sourceOptions) one(w *world) (*report.Installation, error) {
+	installations, err := o.chosen(w)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(installations) == 1:
+		return installations[0], nil
+	case len(installations) > 1:
+		return nil, fmt.Errorf("there are several installations of ingress-nginx; name one with --class: %s", listInstallations(installations))
+	case w.snap.CoverageOf(routing.Ref{Kind: routing.IngressClasses}).Read && len(w.snap.Classes) > 0:
+		return nil, fmt.Errorf("none of the IngressClasses is of ingress-nginx; if one is, name its spec.controller in --ingress-nginx-controllers: %s", listClasses(w.snap))
+	}
+	return nil, fmt.Errorf("there is no IngressClass, so who serves an Ingress is not known; name a class of ingress-nginx with --class")
+}
+
+func listInstallations(installations []*report.Installation) string {
+	var texts []string
+	for _, in := range installations {
+		text := in.Controller
+		if len(in.Classes) > 0 {
+			text += " (" + strings.Join(in.Classes, ", ") + ")"
+		}
+		texts = append(texts, text)
+	}
+	if len(texts) == 0 {
+		return "none"
+	}
+	return strings.Join(texts, "; ")
+}
+
+func listClasses(snap *routing.Snapshot) string {
+	var texts []string
+	for name, class := range snap.Classes {
+		texts = append(texts, fmt.Sprintf("%s (%s)", class.Controller, name))
+	}
+	slices.Sort(texts)
+	return strings.Join(texts, "; ")
+}
