@@ -22,9 +22,9 @@ the whole host: every path answers 403, those of other Ingresses and the challen
 Write namespace/name, with the namespace of the Ingress, and create the Secret. The controller notices one that is created
 later.
 
-It only warns where the controller may allow other namespaces. Nothing is said of a canary, and where another Ingress has
+It only warns of a missing Secret, which may come later, and where the controller may allow other namespaces. Nothing is said of a canary, and where another Ingress has
 closed the host already.`,
-	Example:     "secret-missing",
+	Example:     "no-namespace",
 	Since:       "0.1",
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Secrets},
@@ -61,7 +61,8 @@ func runAuthTLSErrorPoisonsHost(ing *networkingv1.Ingress, snap *routing.Snapsho
 		f.Fact = fmt.Sprintf("Secret %s does not exist in namespace %s", quote(name), quote(ing.Namespace))
 		f.Accepted = didYouMean(name, snap.Names[routing.Ref{Kind: routing.Secrets, Namespace: ing.Namespace}])
 		f.RestsOn = []routing.Ref{secretRef(ing, name)}
-		f.Tentative = routing.PassesTLSThrough(ing)
+		// It may come later, as Secrets of external stores do.
+		f.Tentative = true
 	}
 	var findings []Finding
 	for _, host := range routing.ReferencesOf(ing).Hosts {

@@ -17,9 +17,9 @@ if it does not exist, is in another namespace, or has no key auth, every path of
 Create the Secret: kubectl create secret generic NAME --from-file=auth, with a file that htpasswd wrote. The controller
 notices a Secret that is created or corrected later.
 
-It only warns where it depends on flags of the controller, and of a missing ConfigMap. Nothing is said of a canary, whose
+It only warns of a missing Secret, which may come later, and where it depends on flags of the controller. Nothing is said of a canary, whose
 annotations do not count, and where older Ingresses have all the paths.`,
-	Example:     "secret-missing",
+	Example:     "wrong-key",
 	Since:       "0.1",
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Secrets, routing.SecretData},

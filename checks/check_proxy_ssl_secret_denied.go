@@ -17,7 +17,7 @@ answers 503.
 
 Write namespace/name, with the namespace of the Ingress. The controller notices a Secret that is created later.
 
-It only warns where it depends on flags of the controller, and of a missing ConfigMap. Nothing is said of a canary, whose
+It only warns of a missing Secret, which may come later, and where it depends on flags of the controller. Nothing is said of a canary, whose
 annotations do not count, and where older Ingresses have all the paths.`,
 	Example:     "bare-name",
 	Since:       "0.1",

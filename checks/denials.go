@@ -71,7 +71,9 @@ func denials(ing *networkingv1.Ingress, snap *routing.Snapshot, names ...string)
 }
 
 // objectDenial finds a Secret or ConfigMap of the annotations that is missing or unfit.
-// A ConfigMap is not read again before a verdict, so the finding is Tentative.
+// One that is missing may come later, as Secrets of external stores do, so that finding
+// is Tentative, and so is all about ConfigMaps, which are not read again before a
+// verdict.
 func objectDenial(ing *networkingv1.Ingress, snap *routing.Snapshot, config *routing.Config, names []string) (Finding, bool) {
 	own := *config
 	own.Denied, own.DeniedBy = "", ""
@@ -96,6 +98,7 @@ func objectDenial(ing *networkingv1.Ingress, snap *routing.Snapshot, config *rou
 		Tentative: d.Object.Kind == routing.ConfigMaps,
 	}
 	if !strings.Contains(d.Reason, "no key") {
+		f.Tentative = true
 		f.Fact = fmt.Sprintf("%s %s does not exist in namespace %s", d.Object.Kind, quote(d.Object.Name), quote(ing.Namespace))
 		f.Accepted = didYouMean(d.Object.Name, snap.Names[routing.Ref{Kind: d.Object.Kind, Namespace: ing.Namespace}])
 	}
