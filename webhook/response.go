@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -182,14 +183,25 @@ func unprintable(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
 }
 
-// bounded cuts a warning. The fact stands first in it, so that the end is what
-// can be missed.
+// checkName matches where a message names its check.
+var checkName = regexp.MustCompile(` \([a-z0-9-]+\)(: |$| \[)`)
+
+// bounded cuts a warning. The fact stands first in it, so that the end is what can be
+// missed, but for the name of the check, under which the rest can be read.
 func bounded(text string) string {
 	runes := []rune(text)
 	if len(runes) <= maxWarning {
 		return text
 	}
-	return string(runes[:maxWarning-1]) + "…"
+	name, seen := "", false
+	if at := checkName.FindStringIndex(text); at != nil {
+		name = text[at[0] : at[0]+strings.IndexByte(text[at[0]:], ')')+1]
+		seen = utf8.RuneCountInString(text[:at[0]]+name) < maxWarning
+	}
+	if seen {
+		name = ""
+	}
+	return string(runes[:maxWarning-1-utf8.RuneCountInString(name)]) + "…" + name
 }
 
 // writeReview answers with the response in an AdmissionReview of the request's

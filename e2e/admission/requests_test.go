@@ -246,7 +246,7 @@ var _ = Describe("Words", func() {
 		Expect(warnings[9]).To(Equal("and 3 more"))
 	})
 
-	It("of a long warning arrive, cut short", func(ctx SpecContext) {
+	It("of a long warning arrive, cut short, with the name of the check", func(ctx SpecContext) {
 		s := newSandbox(ctx, standard)
 		long := strings.Repeat("x", 62)
 		s.has(ctx, service(long+"y", 80))
@@ -255,6 +255,7 @@ var _ = Describe("Words", func() {
 		Expect(warnings).To(HaveLen(1))
 		Expect(utf8.RuneCountInString(warnings[0])).To(Equal(256))
 		Expect(warnings[0]).To(HavePrefix(`spec.rules[0].http.paths[0].backend.service.name: Service "` + long + `z" does not exist`))
-		Expect(warnings[0]).To(HaveSuffix("…"))
+		Expect(warnings[0]).To(ContainSubstring("…"))
+		Expect(warnings[0]).To(ContainSubstring(" (service-missing)"))
 	})
 })
