@@ -21,7 +21,7 @@ func NewTable(s *Snapshot, settings ControllerSettings, ingresses []*networkingv
 		Dropped:   map[*networkingv1.Ingress]string{},
 		snap:      s,
 		servers:   map[string]*Server{},
-		upstreams: map[string]*Upstream{},
+		upstreams: make(map[string]*Upstream, len(ingresses)),
 		configs:   make(map[*networkingv1.Ingress]*Config, len(ingresses)),
 	}
 	seen := t.takeUp(ingresses)
@@ -42,7 +42,7 @@ func NewTable(s *Snapshot, settings ControllerSettings, ingresses []*networkingv
 func (t *Table) takeUp(ingresses []*networkingv1.Ingress) []*networkingv1.Ingress {
 	seen := make([]*networkingv1.Ingress, 0, len(ingresses))
 	for _, ing := range ingresses {
-		config := ConfigOf(ing, t.Settings)
+		config := configOf(ing, &t.Settings)
 		if config.Dropped != "" {
 			t.Dropped[ing] = config.Dropped
 			continue
@@ -50,14 +50,14 @@ func (t *Table) takeUp(ingresses []*networkingv1.Ingress) []*networkingv1.Ingres
 		t.configs[ing] = config
 		seen = append(seen, ing)
 	}
-	slices.SortStableFunc(seen, func(a, b *networkingv1.Ingress) int {
+	slices.SortFunc(seen, func(a, b *networkingv1.Ingress) int {
 		switch {
+		case a == b:
+			return 0
 		case Older(a, b):
 			return -1
-		case Older(b, a):
-			return 1
 		}
-		return 0
+		return 1
 	})
 	return seen
 }

@@ -251,6 +251,10 @@ type Config struct {
 
 // ConfigOf returns what the annotations of the Ingress make the controller do.
 func ConfigOf(ing *networkingv1.Ingress, c ControllerSettings) *Config {
+	return configOf(ing, &c)
+}
+
+func configOf(ing *networkingv1.Ingress, c *ControllerSettings) *Config {
 	p := annotationParser{config: &Config{
 		SSLRedirect:           c.SSLRedirect == nil || *c.SSLRedirect,
 		ForceSSLRedirect:      c.ForceSSLRedirect,
@@ -259,7 +263,7 @@ func ConfigOf(ing *networkingv1.Ingress, c ControllerSettings) *Config {
 		ServiceUpstream:       c.ServiceUpstream,
 		EnableGlobalAuth:      true,
 		LoadBalance:           cmp.Or(c.LoadBalance, "round_robin"),
-	}, settings: &c, ing: ing}
+	}, settings: c, ing: ing}
 	p.config.Canary.WeightTotal = 100
 	p.config.Limits.BurstMultiplier = 5
 	p.dropForSpec()

@@ -43,11 +43,15 @@ func NginxRefuses(ing *networkingv1.Ingress, c ControllerSettings) []NginxRefusa
 // NginxRefuses is the function NginxRefuses for a Config that is there already.
 // The Config must be that of the Ingress and settings.
 func (cfg *Config) NginxRefuses(ing *networkingv1.Ingress, c ControllerSettings) []NginxRefusal {
+	return cfg.nginxRefuses(ing, &c)
+}
+
+func (cfg *Config) nginxRefuses(ing *networkingv1.Ingress, c *ControllerSettings) []NginxRefusal {
 	// The annotations of a canary are not written into the configuration.
 	if cfg.Dropped != "" || cfg.Canary.Enabled || len(ing.Annotations) == 0 {
 		return nil
 	}
-	r := refusals{cfg: cfg, settings: &c}
+	r := refusals{cfg: cfg, settings: c}
 	paths := false
 	wildcard := ""
 	for i := range ing.Spec.Rules {

@@ -86,7 +86,7 @@ func (t *Table) refuseValues(seen []*networkingv1.Ingress) {
 		if config.Canary.Enabled {
 			continue
 		}
-		for _, r := range config.NginxRefuses(ing, t.Settings) {
+		for _, r := range config.nginxRefuses(ing, &t.Settings) {
 			t.Refusals = append(t.Refusals, Refusal{
 				Kind: kindOf(r.Name, r.Fact), Ingress: ing, Rule: -1, Path: -1, Annotation: r.Name,
 				Reason: r.Fact, Accepted: r.Accepted, Uncertain: r.Uncertain,
