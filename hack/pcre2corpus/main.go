@@ -39,7 +39,7 @@ import (
 	"github.com/routegate/routegate/routing"
 )
 
-//go:embed seeds.txt
+//go:embed testdata/seeds.txt
 var seeds string
 
 // question is an expression and the subjects to match it with.
