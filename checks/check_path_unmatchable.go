@@ -20,9 +20,8 @@ get 404 or another path.
 
 Write the path as the backend sees it: decoded, without query and fragment. A query cannot be routed by.
 
-It only warns of percent escapes, and of a question mark that may be meant as part of a regular expression. Nothing is
-said where an Ingress of the host makes all its paths regular expressions.`,
-	Example:     "query",
+It only warns of percent escapes, question marks and number signs, which a client can send escaped. Nothing is said where an Ingress of the host makes all its paths regular expressions.`,
+	Example:     "double-slash",
 	Since:       "0.1",
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
@@ -39,16 +38,16 @@ func runPathUnmatchable(ing *networkingv1.Ingress, snap *routing.Snapshot) []Fin
 			return nil
 		}
 		f := &Finding{
-			Fact:      fmt.Sprintf("no request has %s in its path, as %s has: %s", quote(part), quote(path), why),
-			Outcome:   "requests get 404 or another path",
-			Tentative: part[0] == '%',
+			Fact:    fmt.Sprintf("no request has %s in its path, as %s has: %s", quote(part), quote(path), why),
+			Outcome: "requests get 404 or another path",
+			// A client can send these escaped, and another Ingress may be about to make
+			// paths regular expressions.
+			Tentative: strings.ContainsAny(part, "%?#"),
 		}
 		switch part {
 		case "?":
-			before, query, _ := strings.Cut(path, "?")
+			before, _, _ := strings.Cut(path, "?")
 			f.Accepted = fmt.Sprintf("must end before it: %s", quote(before))
-			// Another Ingress may be about to make it a quantifier.
-			f.Tentative = !strings.Contains(query, "=")
 		case "#":
 			before, _, _ := strings.Cut(path, "#")
 			f.Accepted = fmt.Sprintf("must end before it: %s", quote(before))
