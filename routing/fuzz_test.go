@@ -17,6 +17,7 @@ func FuzzMatch(f *testing.F) {
 	f.Add("*.example", "/api(/|$)(.*)", "/", "/$2", "true", "", "x.example", "/api/x%20y")
 	f.Add("", "/(a+)+$", "/é", "https://b.example/$1", "true", "~^(?<n>.*)$", "A.example.:80", "//a/../b/./%2e")
 	f.Add("www.a.example", "/[", "/foo", "$1", "false", "*.b.example", "a.b.example", "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!")
+	f.Add("*.", "/", "/foo", "", "", "", "a.example", "/")
 	f.Fuzz(func(t *testing.T, host, first, second, rewrite, regex, alias, asked, target string) {
 		older := ingressOf("older", 1, map[string]string{"rewrite-target": rewrite, "server-alias": alias}, host,
 			rule{kind: networkingv1.PathTypePrefix, path: first, service: "a"}, rule{kind: networkingv1.PathTypeExact, path: second, service: "b"})

@@ -244,14 +244,14 @@ func (m *match) wildcardAlias() (*Server, string) {
 // fits reports whether the name of a server that is a pattern is that of the
 // request.
 func (m *match) fits(p *serverPattern) bool {
-	if p.suffix != "" {
+	if p.err != nil {
+		return false
+	}
+	if p.pattern == nil {
 		label, parent, ok := strings.Cut(m.host, ".")
 		return ok && parent == p.suffix && label != "" && !strings.ContainsFunc(label, func(r rune) bool {
 			return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
 		})
-	}
-	if p.err != nil {
-		return false
 	}
 	_, ok, err := p.pattern.Match(m.host)
 	if err != nil {
