@@ -25,7 +25,13 @@ type backend struct {
 }
 
 // backends returns all backends of the Ingress in the order of its fields.
-func backends(ing *networkingv1.Ingress) []backend {
+func backends(ing *networkingv1.Ingress, snap *routing.Snapshot) []backend {
+	return routing.Once(snap, backendsKey{ing}, func(*routing.Snapshot) []backend { return findBackends(ing) })
+}
+
+type backendsKey struct{ *networkingv1.Ingress }
+
+func findBackends(ing *networkingv1.Ingress) []backend {
 	var all []backend
 	spec := field.NewPath("spec")
 	if b := ing.Spec.DefaultBackend; b != nil {
@@ -93,7 +99,7 @@ func findAsked(ing *networkingv1.Ingress, snap *routing.Snapshot, class routing.
 		}
 	}
 	var all []backend
-	for _, b := range backends(ing) {
+	for _, b := range backends(ing, snap) {
 		switch {
 		case b.Service == nil:
 		case nginx && (b.shadowed || taken.paths[b.subject]):
@@ -107,8 +113,8 @@ func findAsked(ing *networkingv1.Ingress, snap *routing.Snapshot, class routing.
 
 // taken is what other Ingresses have of the hosts of one Ingress.
 type taken struct {
-	// paths are those that an older Ingress has, so that this one's are ignored
-	// (semantics row E01).
+	// paths has those of the Ingress, true where an older Ingress has it too, so that
+	// this one's is ignored (semantics row E01).
 	paths map[Subject]bool
 	// withPaths are the hosts for which another Ingress has a path.
 	withPaths map[string]bool
@@ -130,7 +136,10 @@ type takenKey struct{}
 // findTaken returns nil where the other Ingresses were not read.
 func findTaken(ing *networkingv1.Ingress, snap *routing.Snapshot) *taken {
 	t := taken{paths: map[Subject]bool{}, hosts: map[string]bool{}, roots: map[string]bool{}, withPaths: map[string]bool{}}
-	for _, host := range routing.ReferencesOf(ing).Hosts {
+	for _, b := range backends(ing, snap) {
+		t.paths[b.subject] = false
+	}
+	for _, host := range routing.HostsOf(ing) {
 		others, known := snap.NginxSharing(ing, host)
 		if known == routing.Unread {
 			return nil
@@ -156,7 +165,7 @@ func (t *taken) add(host string, paths []networkingv1.HTTPIngressPath, older boo
 		s := Subject{Host: host, Path: routing.EffectivePath(paths[i].Path), Type: routing.EffectiveType(paths[i].PathType)}
 		t.withPaths[host] = true
 		t.roots[host] = t.roots[host] || isRoot(s)
-		if older {
+		if _, own := t.paths[s]; own && older {
 			t.paths[s] = true
 		}
 	}
@@ -174,7 +183,7 @@ func defaultBackendAsked(ing *networkingv1.Ingress, t taken) bool {
 		return true
 	}
 	owned := map[string]bool{}
-	for _, b := range backends(ing) {
+	for _, b := range findBackends(ing) {
 		if isRoot(b.subject) && b.Service != nil {
 			owned[b.subject.Host] = true
 		}

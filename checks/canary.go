@@ -40,7 +40,7 @@ type canaryPath struct {
 // and type once.
 func canaryPaths(ing *networkingv1.Ingress, table *routing.Table) []canaryPath {
 	var all []canaryPath
-	for _, b := range backends(ing) {
+	for _, b := range findBackends(ing) {
 		if b.path == nil || b.Service == nil || b.shadowed {
 			continue
 		}
@@ -84,7 +84,7 @@ func othersNaming(ing *networkingv1.Ingress, snap *routing.Snapshot, table *rout
 }
 
 func hasPathTo(ing *networkingv1.Ingress, table *routing.Table, up *routing.Upstream) bool {
-	return slices.ContainsFunc(backends(ing), func(b backend) bool {
+	return slices.ContainsFunc(findBackends(ing), func(b backend) bool {
 		return b.path != nil && b.Service != nil && table.UpstreamOf(ing.Namespace, b.Service) == up
 	})
 }

@@ -39,7 +39,7 @@ func runAliasConflict(ing *networkingv1.Ingress, snap *routing.Snapshot) []Findi
 		return nil
 	}
 	var findings []Finding
-	hosts := routing.ReferencesOf(ing).Hosts
+	hosts := routing.HostsOf(ing)
 	for i, alias := range config.ServerAliases {
 		// A name that the Ingress has a rule for is served by that.
 		if alias == "" || slices.Contains(config.ServerAliases[:i], alias) || slices.Contains(hosts, alias) {

@@ -51,7 +51,7 @@ func runAliasTLS(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 		if server == nil || server.TLS.Kind != routing.OwnCertificate || aliasOwner(ing, snap, table, server.Host) != ing {
 			continue
 		}
-		if _, served := table.CertificateFor(alias); served || !slices.Contains(routing.ReferencesOf(ing).Hosts, server.Host) {
+		if _, served := table.CertificateFor(alias); served || !slices.Contains(routing.HostsOf(ing), server.Host) {
 			continue
 		}
 		f := Finding{

@@ -38,6 +38,9 @@ func runAuthTLSErrorPoisonsHost(ing *networkingv1.Ingress, snap *routing.Snapsho
 		return nil
 	}
 	config := table.ConfigOf(ing)
+	if config.HostDenied == "" && len(config.Secrets) == 0 {
+		return nil
+	}
 	f := Finding{
 		Field:     field.NewPath("metadata", "annotations").Key(annotationKey(ing, table.Settings, "auth-tls-secret")),
 		Fact:      config.HostDenied,
@@ -65,7 +68,7 @@ func runAuthTLSErrorPoisonsHost(ing *networkingv1.Ingress, snap *routing.Snapsho
 		f.Tentative = true
 	}
 	var findings []Finding
-	for _, host := range routing.ReferencesOf(ing).Hosts {
+	for _, host := range routing.HostsOf(ing) {
 		server := table.ServerOf(host)
 		if server == nil || server.DeniedBy != ing {
 			continue

@@ -52,7 +52,7 @@ func runCanaryKillsNormalIngress(ing *networkingv1.Ingress, snap *routing.Snapsh
 			Tentative: routing.MayBeRefused(other),
 		})
 	}
-	for _, b := range backends(ing) {
+	for _, b := range backends(ing, snap) {
 		if b.path == nil || b.Service == nil {
 			continue
 		}

@@ -27,7 +27,7 @@ Nothing is said of the weight 0 where it is written so, because rollout tools st
 
 func runCanaryNeverSelected(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	_, canary, ok := canaryOf(ing, snap)
-	weight := ing.Annotations[routing.NginxPrefix+"canary-weight"]
+	weight := routing.NginxAnnotation(ing, "canary-weight")
 	if !ok || canary.Header != "" || canary.Cookie != "" || canary.Weight > 0 || weight == "0" {
 		return nil
 	}

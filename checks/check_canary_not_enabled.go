@@ -33,8 +33,8 @@ Nothing is said where the value is "false", which rollout tools write between tw
 var canarySettings = []string{"canary-by-cookie", "canary-by-header", "canary-by-header-pattern", "canary-by-header-value", "canary-weight"}
 
 func runCanaryNotEnabled(ing *networkingv1.Ingress, _ *routing.Snapshot) []Finding {
-	i := slices.IndexFunc(canarySettings, func(name string) bool { return ing.Annotations[routing.NginxPrefix+name] != "" })
-	value := ing.Annotations[routing.NginxPrefix+"canary"]
+	i := slices.IndexFunc(canarySettings, func(name string) bool { return routing.NginxAnnotation(ing, name) != "" })
+	value := routing.NginxAnnotation(ing, "canary")
 	if _, err := strconv.ParseBool(value); i < 0 || err == nil {
 		return nil
 	}

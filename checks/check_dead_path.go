@@ -39,7 +39,7 @@ func runDeadPath(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 		return nil
 	}
 	var findings []Finding
-	for _, b := range backends(ing) {
+	for _, b := range backends(ing, snap) {
 		if b.path == nil || b.Service == nil || b.shadowed || routing.IsSolverPath(b.path) || !readForProbe(ing, snap, b) {
 			continue
 		}

@@ -39,7 +39,7 @@ func runDuplicatePathInOneIngress(ing *networkingv1.Ingress, snap *routing.Snaps
 	first := map[Subject]backend{}
 	firstType := map[place]networkingv1.PathType{}
 	var findings []Finding
-	for _, b := range backends(ing) {
+	for _, b := range backends(ing, snap) {
 		if b.path == nil || b.Service == nil {
 			continue
 		}

@@ -35,7 +35,7 @@ func runDuplicatePathOlderWins(ing *networkingv1.Ingress, snap *routing.Snapshot
 		return nil
 	}
 	var findings []Finding
-	for _, b := range backends(ing) {
+	for _, b := range backends(ing, snap) {
 		if b.path == nil || b.Service == nil || b.shadowed {
 			continue
 		}

@@ -26,9 +26,9 @@ Use a Service as the backend, or a class whose controller knows the kind.`,
 	Run:         runResourceBackend,
 }
 
-func runResourceBackend(ing *networkingv1.Ingress, _ *routing.Snapshot) []Finding {
+func runResourceBackend(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	var findings []Finding
-	for _, b := range backends(ing) {
+	for _, b := range backends(ing, snap) {
 		if b.Resource == nil {
 			continue
 		}

@@ -51,7 +51,7 @@ func runServerAliasInvalid(ing *networkingv1.Ingress, snap *routing.Snapshot) []
 			f.Fact = fmt.Sprintf("a name in %s %s", quote(value), f.Fact)
 			f.Accepted = fault.Accepted
 		}
-		f.Subject = Subject{Object: ing.Annotations[routing.NginxPrefix+fault.Annotation]}
+		f.Subject = Subject{Object: routing.NginxAnnotation(ing, fault.Annotation)}
 		findings = append(findings, f)
 	}
 	return findings
@@ -60,7 +60,7 @@ func runServerAliasInvalid(ing *networkingv1.Ingress, snap *routing.Snapshot) []
 // namesServers reports whether the aliases of the Ingress count for one of its hosts
 // at least: no older Ingress of that host has any.
 func namesServers(ing *networkingv1.Ingress, snap *routing.Snapshot, table *routing.Table) bool {
-	for _, host := range routing.ReferencesOf(ing).Hosts {
+	for _, host := range routing.HostsOf(ing) {
 		if aliasOwner(ing, snap, table, host) == ing {
 			return true
 		}

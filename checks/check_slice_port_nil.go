@@ -32,7 +32,7 @@ func runSlicePortNil(ing *networkingv1.Ingress, snap *routing.Snapshot) []Findin
 	var findings []Finding
 	// Whether the backend is ever asked does not matter: the controller looks all
 	// of them up.
-	for _, b := range backends(ing) {
+	for _, b := range backends(ing, snap) {
 		if b.Service == nil {
 			continue
 		}

@@ -28,10 +28,10 @@ Renew the certificate. If a tool was to renew it, find out why it did not.`,
 
 func runTLSExpired(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	var findings []Finding
-	reported := map[string]bool{}
+	reported := map[*networkingv1.IngressTLS]bool{}
 	for _, use := range tlsUses(ing, snap) {
-		name, at := use.entry.SecretName, use.field.String()
-		if name == "" || reported[at] {
+		name := use.entry.SecretName
+		if name == "" || reported[use.entry] {
 			continue
 		}
 		facts, known := snap.Secret(ing.Namespace, name)
@@ -48,7 +48,7 @@ func runTLSExpired(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding 
 		default:
 			continue
 		}
-		reported[at] = true
+		reported[use.entry] = true
 		findings = append(findings, Finding{
 			Field:   use.field.Child("secretName"),
 			Fact:    fmt.Sprintf("the certificate in Secret %s %s", quote(name), fact),

@@ -33,13 +33,12 @@ seen in the cluster. So the check is off unless the preset is strict.`,
 
 func runTLSNoSecretName(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	var findings []Finding
-	reported := map[string]bool{}
+	reported := map[*networkingv1.IngressTLS]bool{}
 	for _, use := range tlsUses(ing, snap) {
-		at := use.field.String()
-		if use.entry.SecretName != "" || reported[at] || (use.listed < 0 && namesSecret(ing)) {
+		if use.entry.SecretName != "" || reported[use.entry] || (use.listed < 0 && namesSecret(ing)) {
 			continue
 		}
-		reported[at] = true
+		reported[use.entry] = true
 		findings = append(findings, Finding{
 			Field:   use.field,
 			Fact:    "the entry names no Secret",

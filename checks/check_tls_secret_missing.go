@@ -40,17 +40,16 @@ func runTLSSecretMissing(ing *networkingv1.Ingress, snap *routing.Snapshot) []Fi
 		return missingOfAllEntries(ing, snap)
 	}
 	var findings []Finding
-	reported := map[string]bool{}
+	reported := map[*networkingv1.IngressTLS]bool{}
 	for _, use := range tlsUses(ing, snap) {
 		name := use.entry.SecretName
-		at := use.field.String()
-		if name == "" || reported[at] || (use.listed < 0 && coveredElsewhere(ing, snap, use.host)) {
+		if name == "" || reported[use.entry] || (use.listed < 0 && coveredElsewhere(ing, snap, use.host)) {
 			continue
 		}
 		if snap.SecretExists(ing.Namespace, name) != routing.Absent {
 			continue
 		}
-		reported[at] = true
+		reported[use.entry] = true
 		findings = append(findings, missingSecret(ing, snap, use.field, name,
 			"HTTPS requests get the default certificate", false))
 	}

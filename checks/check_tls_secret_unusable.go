@@ -37,18 +37,17 @@ func runTLSSecretUnusable(ing *networkingv1.Ingress, snap *routing.Snapshot) []F
 		return nil
 	}
 	var findings []Finding
-	reported := map[string]bool{}
+	reported := map[*networkingv1.IngressTLS]bool{}
 	for _, use := range tlsUses(ing, snap) {
 		name := use.entry.SecretName
-		at := use.field.String()
-		if name == "" || reported[at] || (use.listed < 0 && coveredElsewhere(ing, snap, use.host)) {
+		if name == "" || reported[use.entry] || (use.listed < 0 && coveredElsewhere(ing, snap, use.host)) {
 			continue
 		}
 		facts, known := snap.Secret(ing.Namespace, name)
 		if known != routing.Present || facts.Unusable == "" {
 			continue
 		}
-		reported[at] = true
+		reported[use.entry] = true
 		findings = append(findings, Finding{
 			Field:     use.field.Child("secretName"),
 			Fact:      fmt.Sprintf("Secret %s %s", quote(name), facts.Unusable),

@@ -34,7 +34,7 @@ func runUpstreamNameCollision(ing *networkingv1.Ingress, snap *routing.Snapshot)
 		return nil
 	}
 	var findings []Finding
-	for _, b := range backends(ing) {
+	for _, b := range backends(ing, snap) {
 		if b.Service == nil {
 			continue
 		}

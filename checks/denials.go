@@ -25,11 +25,14 @@ func denials(ing *networkingv1.Ingress, snap *routing.Snapshot, names ...string)
 	if table == nil {
 		return nil
 	}
+	config := table.ConfigOf(ing)
+	if len(config.Faults) == 0 && config.Denied == "" && len(config.Secrets) == 0 && len(config.ConfigMaps) == 0 {
+		return nil
+	}
 	owns, certain := ownsLocation(table, ing)
 	if !owns {
 		return nil
 	}
-	config := table.ConfigOf(ing)
 	doubt := !certain || routing.PassesTLSThrough(ing)
 	lenient := lenientConfig(ing, table.Settings)
 	var findings []Finding
@@ -127,7 +130,7 @@ func denies(config *routing.Config, name string) bool {
 // ownsLocation reports whether the annotations of the Ingress count for a location of
 // its hosts that nginx writes, and whether that is certain: it is for a path of its own.
 func ownsLocation(table *routing.Table, ing *networkingv1.Ingress) (owns, certain bool) {
-	for _, host := range routing.ReferencesOf(ing).Hosts {
+	for _, host := range routing.HostsOf(ing) {
 		if ownsPathOf(table, ing, host) {
 			return true, true
 		}
@@ -155,8 +158,11 @@ func ownsPathOf(table *routing.Table, ing *networkingv1.Ingress, host string) bo
 // it, and the settings of that one.
 func configOf(ing *networkingv1.Ingress, snap *routing.Snapshot) (*routing.Config, routing.ControllerSettings) {
 	settings := snap.Settings.Of(snap.ClassOf(ing).SpecController)
-	return routing.ConfigOf(ing, settings), settings
+	config := routing.Once(snap, configKey{ing}, func(*routing.Snapshot) *routing.Config { return routing.ConfigOf(ing, settings) })
+	return config, settings
 }
+
+type configKey struct{ *networkingv1.Ingress }
 
 // annotationKey is the key that the Ingress has for the annotation. The controller
 // looks at the risk of an annotation without its prefix too.

@@ -36,7 +36,10 @@ func faultsOf(ing *networkingv1.Ingress, snap *routing.Snapshot, kind routing.Re
 	if known != routing.Present {
 		return nil
 	}
-	hosts := routing.ReferencesOf(ing).Hosts
+	if !slices.ContainsFunc(table.Refusals, func(r routing.Refusal) bool { return r.Kind == kind }) {
+		return nil
+	}
+	hosts := routing.HostsOf(ing)
 	type place struct {
 		*networkingv1.Ingress
 		rule, path int

@@ -16,6 +16,12 @@ import (
 // controller does not take the Ingress up, and for a canary, which has no paths of
 // its own. Certificates are left to others: that a Secret was not read is not noted.
 func tableOf(ing *networkingv1.Ingress, snap *routing.Snapshot) *routing.Table {
+	return routing.Once(snap, judgedTableKey{ing}, func(snap *routing.Snapshot) *routing.Table { return findTable(ing, snap) })
+}
+
+type judgedTableKey struct{ *networkingv1.Ingress }
+
+func findTable(ing *networkingv1.Ingress, snap *routing.Snapshot) *routing.Table {
 	if _, known := snap.NginxSharing(ing, ""); known == routing.Unread {
 		return nil
 	}
@@ -47,7 +53,7 @@ func locate(ing *networkingv1.Ingress, snap *routing.Snapshot) []located {
 		return nil
 	}
 	var all []located
-	for _, b := range backends(ing) {
+	for _, b := range backends(ing, snap) {
 		if b.path == nil || b.Service == nil || b.shadowed || routing.IsSolverPath(b.path) {
 			continue
 		}
@@ -71,10 +77,9 @@ func isPathOf(loc *routing.Location, ing *networkingv1.Ingress, b backend) bool 
 // annotationOf returns the field and the value of an annotation of ingress-nginx, or
 // nothing where it is empty, which to the controller is the same as absent.
 func annotationOf(ing *networkingv1.Ingress, name string) (*field.Path, string) {
-	key := routing.NginxPrefix + name
-	value := ing.Annotations[key]
+	value := routing.NginxAnnotation(ing, name)
 	if value == "" {
 		return nil, ""
 	}
-	return field.NewPath("metadata", "annotations").Key(key), value
+	return annotationField(name), value
 }

@@ -50,7 +50,7 @@ func refusedValues(ing *networkingv1.Ingress, snap *routing.Snapshot, kind routi
 // writtenLocation reports whether nginx sees a location with the annotations of the
 // Ingress, or one of a host with a wildcard, and whether that is certain.
 func writtenLocation(table *routing.Table, ing *networkingv1.Ingress, wildcard bool) (written, certain bool) {
-	for _, host := range routing.ReferencesOf(ing).Hosts {
+	for _, host := range routing.HostsOf(ing) {
 		if wildcard && !strings.HasPrefix(host, "*.") {
 			continue
 		}

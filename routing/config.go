@@ -255,23 +255,29 @@ func ConfigOf(ing *networkingv1.Ingress, c ControllerSettings) *Config {
 }
 
 func configOf(ing *networkingv1.Ingress, c *ControllerSettings) *Config {
-	p := annotationParser{config: &Config{
-		SSLRedirect:           c.SSLRedirect == nil || *c.SSLRedirect,
-		ForceSSLRedirect:      c.ForceSSLRedirect,
-		PreserveTrailingSlash: c.PreserveTrailingSlash,
-		BackendProtocol:       "HTTP",
-		ServiceUpstream:       c.ServiceUpstream,
-		EnableGlobalAuth:      true,
-		LoadBalance:           cmp.Or(c.LoadBalance, "round_robin"),
-	}, settings: c, ing: ing}
-	p.config.Canary.WeightTotal = 100
-	p.config.Limits.BurstMultiplier = 5
+	p := newAnnotationParser(ing, c)
 	p.dropForSpec()
 	if p.read() {
 		p.parse()
 		p.finish()
 	}
 	return p.config
+}
+
+func newAnnotationParser(ing *networkingv1.Ingress, c *ControllerSettings) annotationParser {
+	return annotationParser{ing: ing, settings: c, config: &Config{
+		Canary:                CanaryConfig{WeightTotal: 100},
+		SSLRedirect:           c.SSLRedirect == nil || *c.SSLRedirect,
+		ForceSSLRedirect:      c.ForceSSLRedirect,
+		PreserveTrailingSlash: c.PreserveTrailingSlash,
+		BackendProtocol:       "HTTP",
+		ServiceUpstream:       c.ServiceUpstream,
+		EnableGlobalAuth:      true,
+		Limits:                LimitConfig{BurstMultiplier: 5},
+		Hash:                  HashConfig{SubsetSize: 3},
+		LoadBalance:           cmp.Or(c.LoadBalance, "round_robin"),
+		Mirror:                MirrorConfig{RequestBody: true},
+	}}
 }
 
 // annotationValue is one annotation of the Ingress that the controller knows.
@@ -292,6 +298,10 @@ type annotationParser struct {
 	// hints has a bit for every name in values, so that most look-ups of absent ones
 	// end there.
 	hints uint64
+	// sections has a bit for every section that has something to read.
+	sections uint32
+	// asked is told of every name that is looked up in vain, if it is set.
+	asked func(name string)
 }
 
 func hint(name string) uint64 {
@@ -330,6 +340,7 @@ func (p *annotationParser) read() bool {
 			p.values = make([]annotationValue, 0, min(len(p.ing.Annotations), 16))
 		}
 		p.hints |= hint(annotation.Name)
+		p.sections |= sectionsOf[annotation]
 		p.values = append(p.values, annotationValue{annotation: annotation, name: name, raw: raw,
 			invalid: raw != "" && !p.settings.DisableAnnotationValidation && !annotation.accepts(raw)})
 	}
@@ -364,6 +375,9 @@ func (p *annotationParser) finish() {
 // name, or under an alias where the name has none.
 func (p *annotationParser) find(name string) *annotationValue {
 	if p.hints&hint(name) == 0 {
+		if p.asked != nil {
+			p.asked(name)
+		}
 		return nil
 	}
 	var found *annotationValue
@@ -531,22 +545,44 @@ func splitKey(value string) (namespace, name string, ok bool) {
 	return namespace, name, !strings.Contains(name, "/")
 }
 
+// sections read the annotations, in the order of the controller. One that finds none
+// of those that it looks up first changes nothing.
+var sections = []func(*annotationParser){
+	(*annotationParser).parseRewrite,
+	(*annotationParser).parseRedirect,
+	(*annotationParser).parseCanary,
+	(*annotationParser).parseServer,
+	(*annotationParser).parseBackend,
+	(*annotationParser).parseSources,
+	(*annotationParser).parseBasicAuth,
+	(*annotationParser).parseExternalAuth,
+	(*annotationParser).parseAuthTLS,
+	(*annotationParser).parseProxySSL,
+	(*annotationParser).parseConfigMaps,
+	(*annotationParser).parseProxy,
+	(*annotationParser).parseLimits,
+	(*annotationParser).parseUpstream,
+	(*annotationParser).parseRest,
+}
+
+// sectionsOf has, for each annotation, a bit for every section that looks it up first.
+var sectionsOf = func() map[*Annotation]uint32 {
+	bits := make(map[*Annotation]uint32, len(annotationTable))
+	for i, section := range sections {
+		p := annotationParser{config: &Config{}, settings: &ControllerSettings{}, ing: &networkingv1.Ingress{}}
+		p.asked = func(name string) { bits[annotationIndex[name]] |= 1 << i }
+		section(&p)
+	}
+	return bits
+}()
+
+// parse runs the sections that have something to read.
 func (p *annotationParser) parse() {
-	p.parseRewrite()
-	p.parseRedirect()
-	p.parseCanary()
-	p.parseServer()
-	p.parseBackend()
-	p.parseSources()
-	p.parseBasicAuth()
-	p.parseExternalAuth()
-	p.parseAuthTLS()
-	p.parseProxySSL()
-	p.parseConfigMaps()
-	p.parseProxy()
-	p.parseLimits()
-	p.parseUpstream()
-	p.parseRest()
+	for i, section := range sections {
+		if p.sections&(1<<i) != 0 {
+			section(p)
+		}
+	}
 }
 
 func (p *annotationParser) parseRewrite() {
@@ -647,7 +683,7 @@ func (p *annotationParser) parseServer() {
 	p.flag("ssl-prefer-server-ciphers", false)
 	c.SSLPassthrough = p.flag("ssl-passthrough", false)
 	for _, name := range []string{"auth-snippet", "configuration-snippet", "modsecurity-snippet", "server-snippet", "stream-snippet"} {
-		if p.settings.AllowSnippets && p.text(name) != "" {
+		if p.find(name) != nil && p.settings.AllowSnippets && p.text(name) != "" {
 			c.Snippets = append(c.Snippets, name)
 		}
 	}

@@ -4,6 +4,8 @@ package routing
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
 // annotated is an Ingress in the namespace app with a rule for a.example and
@@ -394,5 +397,39 @@ func BenchmarkConfigOf(b *testing.B) {
 				ConfigOf(ing, ControllerSettings{}).NginxRefuses(ing, ControllerSettings{})
 			}
 		})
+	}
+}
+
+// TestSections holds what is read of each annotation alone against what all sections
+// read of it together, for values of all kinds.
+func TestSections(t *testing.T) {
+	critical := RiskCritical
+	for name, settings := range map[string]ControllerSettings{
+		"defaults": {},
+		"lenient":  {DisableAnnotationValidation: true, AllowSnippets: true, AllowCrossNamespace: true, AnnotationsRiskLevel: &critical},
+	} {
+		for _, a := range Annotations() {
+			data, err := os.ReadFile(filepath.Join("testdata", "annotations", a.Name+".yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var values struct{ Accepted, Refused []string }
+			if err := yaml.UnmarshalStrict(data, &values); err != nil {
+				t.Fatal(err)
+			}
+			for _, value := range append(append(values.Accepted, values.Refused...), "") {
+				ing := annotated(a.Name + ": " + value)
+				p := newAnnotationParser(ing, &settings)
+				if p.read() {
+					for _, section := range sections {
+						section(&p)
+					}
+					p.finish()
+				}
+				if own := ConfigOf(ing, settings); !reflect.DeepEqual(own, p.config) {
+					t.Errorf("%s: %s: %q: read as %+v, by all sections as %+v", name, a.Name, value, own, p.config)
+				}
+			}
+		}
 	}
 }

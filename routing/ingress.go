@@ -103,6 +103,17 @@ func ReferencesOf(ingresses ...*networkingv1.Ingress) References {
 	return r
 }
 
+// HostsOf returns the hosts of the rules, sorted and each once; that of a rule
+// without one is "".
+func HostsOf(ing *networkingv1.Ingress) []string {
+	hosts := make([]string, len(ing.Spec.Rules))
+	for i := range ing.Spec.Rules {
+		hosts[i] = ing.Spec.Rules[i].Host
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
+}
+
 // addAnnotated adds the Secrets and ConfigMaps that annotations name, as name or as
 // namespace/name.
 func (r *References) addAnnotated(ing *networkingv1.Ingress) {
@@ -111,7 +122,7 @@ func (r *References) addAnnotated(ing *networkingv1.Ingress) {
 	}
 	add := func(to *[]string, annotations ...string) {
 		for _, name := range annotations {
-			value := nginxAnnotation(ing, name)
+			value := NginxAnnotation(ing, name)
 			if namespace, object, ok := strings.Cut(value, "/"); ok && namespace == ing.Namespace {
 				value = object
 			}
@@ -156,7 +167,7 @@ func nearHosts(hosts []string, ingresses []*networkingv1.Ingress) []string {
 // AliasesOf are the names that the annotation server-alias gives to the hosts of an
 // Ingress, whether or not the controller accepts it.
 func AliasesOf(ing *networkingv1.Ingress) []string {
-	value := nginxAnnotation(ing, "server-alias")
+	value := NginxAnnotation(ing, "server-alias")
 	if value == "" {
 		return nil
 	}
@@ -238,7 +249,7 @@ const tlsACMEAnnotation = "kubernetes.io/tls-acme"
 // that a missing or outdated Secret is normal for some minutes (semantics row
 // J01).
 func CertificateRequested(ing *networkingv1.Ingress) bool {
-	if acme, err := strconv.ParseBool(ing.Annotations[tlsACMEAnnotation]); err == nil && acme {
+	if isTrue(ing.Annotations[tlsACMEAnnotation]) {
 		return true
 	}
 	for _, key := range []string{
@@ -295,9 +306,9 @@ func Older(a, b *networkingv1.Ingress) bool {
 	return a.Namespace+"/"+a.Name > b.Namespace+"/"+b.Name
 }
 
-// nginxAnnotation returns the value of an annotation of ingress-nginx by its
+// NginxAnnotation returns the value of an annotation of ingress-nginx by its
 // name without prefix. Empty and absent are the same to the controller.
-func nginxAnnotation(ing *networkingv1.Ingress, name string) string {
+func NginxAnnotation(ing *networkingv1.Ingress, name string) string {
 	if len(ing.Annotations) == 0 {
 		return ""
 	}
@@ -357,7 +368,16 @@ func ServiceUpstream(ing *networkingv1.Ingress) bool {
 }
 
 func boolAnnotation(ing *networkingv1.Ingress, name string) bool {
-	on, err := strconv.ParseBool(nginxAnnotation(ing, name))
+	return isTrue(NginxAnnotation(ing, name))
+}
+
+// isTrue reports whether the controller reads the value as true.
+func isTrue(value string) bool {
+	if value == "" {
+		// The usual case: an error would be allocated.
+		return false
+	}
+	on, err := strconv.ParseBool(value)
 	return err == nil && on
 }
 
@@ -365,15 +385,15 @@ func boolAnnotation(ing *networkingv1.Ingress, name string) bool {
 // paths of the Ingress without asking a backend: with a redirect (semantics
 // section 1.F, F-exceptions), or by a snippet, where the controller allows them.
 func AnswersItself(ing *networkingv1.Ingress) bool {
-	if nginxAnnotation(ing, "permanent-redirect") != "" {
+	if NginxAnnotation(ing, "permanent-redirect") != "" {
 		return true
 	}
 	for _, name := range []string{"configuration-snippet", "server-snippet"} {
-		if answering.MatchString(nginxAnnotation(ing, name)) {
+		if answering.MatchString(NginxAnnotation(ing, name)) {
 			return true
 		}
 	}
-	return isAbsoluteURL(nginxAnnotation(ing, "temporal-redirect")) || isAbsoluteURL(nginxAnnotation(ing, "rewrite-target"))
+	return isAbsoluteURL(NginxAnnotation(ing, "temporal-redirect")) || isAbsoluteURL(NginxAnnotation(ing, "rewrite-target"))
 }
 
 // answering matches the nginx directives that answer a request, or send it
@@ -397,5 +417,5 @@ func isAbsoluteURL(value string) bool {
 // default-backend, which answers for a backend without endpoints. It is empty
 // when the annotation is absent.
 func DefaultBackendAnnotation(ing *networkingv1.Ingress) string {
-	return nginxAnnotation(ing, "default-backend")
+	return NginxAnnotation(ing, "default-backend")
 }

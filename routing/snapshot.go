@@ -119,8 +119,7 @@ func Once[T any](s *Snapshot, key any, compute func(*Snapshot) T) T {
 	}
 	r, ok := s.memo[key]
 	if !ok {
-		r.value = compute(s.Observe(func(ref Ref) { r.missed = append(r.missed, ref) }))
-		s.memo[key] = r
+		r = remember(s, key, compute)
 	}
 	if s.missed != nil {
 		for _, ref := range r.missed {
@@ -129,6 +128,14 @@ func Once[T any](s *Snapshot, key any, compute func(*Snapshot) T) T {
 	}
 	value, _ := r.value.(T)
 	return value
+}
+
+// remember computes a value that is not in the memo and puts it there.
+func remember[T any](s *Snapshot, key any, compute func(*Snapshot) T) remembered {
+	var r remembered
+	r.value = compute(s.Observe(func(ref Ref) { r.missed = append(r.missed, ref) }))
+	s.memo[key] = r
+	return r
 }
 
 // CoverageOf says whether the object was looked for.
@@ -282,31 +289,31 @@ func (s *Snapshot) Around(ing *networkingv1.Ingress) ([]*networkingv1.Ingress, K
 // have to do with these. It is Unread where the other Ingresses were not read, and
 // Absent where ingress-nginx does not serve ing.
 func (s *Snapshot) TableOf(ing *networkingv1.Ingress) (*Table, Known) {
-	return s.tableOf(tableKey{ing, true})
+	return s.tableOf(ing, tableKey{ing}, true)
 }
 
 // TableWithout is TableOf if ing did not exist.
 func (s *Snapshot) TableWithout(ing *networkingv1.Ingress) (*Table, Known) {
-	return s.tableOf(tableKey{ing, false})
+	return s.tableOf(ing, tableWithoutKey{ing}, false)
 }
 
-type tableKey struct {
-	*networkingv1.Ingress
-	with bool
-}
+type (
+	tableKey        struct{ *networkingv1.Ingress }
+	tableWithoutKey struct{ *networkingv1.Ingress }
+)
 
-func (s *Snapshot) tableOf(key tableKey) (*Table, Known) {
-	class := s.ClassOf(key.Ingress)
+func (s *Snapshot) tableOf(ing *networkingv1.Ingress, key any, with bool) (*Table, Known) {
+	class := s.ClassOf(ing)
 	if class.Controller.Name != Nginx {
 		return nil, Absent
 	}
 	t := Once(s, key, func(s *Snapshot) *Table {
-		all, known := s.Around(key.Ingress)
+		all, known := s.Around(ing)
 		if known == Unread {
 			return nil
 		}
-		if key.with {
-			all = append(all, key.Ingress)
+		if with {
+			all = append(all, ing)
 		}
 		// What a Table could not read is said where it is asked for, as many a Secret of
 		// others does not matter.
