@@ -179,10 +179,15 @@ func Run(all []Check, ing *networkingv1.Ingress, snap *routing.Snapshot) []Findi
 	var missed []string
 	solver := routing.IsSolver(ing)
 	seen := snap.Remembering().Observe(func(r routing.Ref) { missed = append(missed, unreadReason(snap, r)) })
+	class := seen.ClassOf(ing)
+	classMissed := slices.Clone(missed)
 	for i := range all {
 		if c := &all[i]; c.Poison || !solver {
 			missed = missed[:0]
-			found := c.run(ing, seen)
+			if len(c.Controllers) > 0 {
+				missed = append(missed, classMissed...)
+			}
+			found := c.run(ing, seen, class)
 			if c.Fallback {
 				fallbacks = append(fallbacks, found...)
 			} else {
@@ -216,19 +221,14 @@ func (f Finding) explains(found Finding) bool {
 	return f.Subject.Host == "" || f.Subject.Host == found.Subject.Host
 }
 
-// run returns what the check finds, or that it panicked.
-func (c *Check) run(ing *networkingv1.Ingress, seen *routing.Snapshot) (findings []Finding) {
+// run returns what the check finds in an Ingress of that class, or that it panicked.
+func (c *Check) run(ing *networkingv1.Ingress, seen *routing.Snapshot, class routing.Class) (findings []Finding) {
 	defer func() {
 		if p := recover(); p != nil {
 			findings = []Finding{undecided(c, fmt.Sprintf("the check failed: %v", p))}
 		}
 	}()
-	applies := len(c.Controllers) == 0
-	if !applies {
-		class := seen.ClassOf(ing)
-		applies = class.State != routing.ClassUnread && slices.Contains(c.Controllers, class.Controller.Name)
-	}
-	if applies {
+	if len(c.Controllers) == 0 || (class.State != routing.ClassUnread && slices.Contains(c.Controllers, class.Controller.Name)) {
 		findings = c.Run(ing, seen)
 	}
 	for i := range findings {

@@ -158,7 +158,12 @@ func ownsPathOf(table *routing.Table, ing *networkingv1.Ingress, host string) bo
 // it, and the settings of that one.
 func configOf(ing *networkingv1.Ingress, snap *routing.Snapshot) (*routing.Config, routing.ControllerSettings) {
 	settings := snap.Settings.Of(snap.ClassOf(ing).SpecController)
-	config := routing.Once(snap, configKey{ing}, func(*routing.Snapshot) *routing.Config { return routing.ConfigOf(ing, settings) })
+	config := routing.Once(snap, configKey{ing}, func(snap *routing.Snapshot) *routing.Config {
+		if table, known := snap.Observe(nil).TableOf(ing); known == routing.Present && table.ConfigOf(ing) != nil {
+			return table.ConfigOf(ing)
+		}
+		return routing.ConfigOf(ing, settings)
+	})
 	return config, settings
 }
 

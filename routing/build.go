@@ -103,10 +103,13 @@ func newUpstream(ing *networkingv1.Ingress, config *Config, service *networkingv
 	}
 }
 
+// noConfig is that of the default server that nobody names.
+var noConfig = &Config{}
+
 // makeServers makes a server for each host, with a placeholder as its root.
 func (t *Table) makeServers(seen []*networkingv1.Ingress) {
 	fallback := &Server{TLS: Certificate{Kind: DefaultCertificate}}
-	fallback.Locations = []*Location{{Placeholder: true, Text: "/", Type: networkingv1.PathTypePrefix, Config: &Config{}}}
+	fallback.Locations = []*Location{{Placeholder: true, Text: "/", Type: networkingv1.PathTypePrefix, Config: noConfig}}
 	t.servers[""] = fallback
 	for _, ing := range seen {
 		config := t.configs[ing]
