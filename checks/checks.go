@@ -134,6 +134,7 @@ func All() []Check {
 		slicePortNil,
 		sourceRangeInvalid,
 		sslCiphersNoMatch,
+		temporalRedirectIgnored,
 		tlsExpired,
 		tlsNoSecretName,
 		tlsOldestIngressDecides,
