@@ -104,6 +104,7 @@ func All() []Check {
 		extNameLocalhost,
 		extNameNamedTargetPort,
 		extNamePortNameUnknown,
+		fastCGIParamsBadContent,
 		fastCGIParamsMissing,
 		forceSSLRedirectLoop,
 		globPath,
