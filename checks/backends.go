@@ -223,11 +223,16 @@ func serviceRef(ing *networkingv1.Ingress, name string) routing.Ref {
 	return routing.Ref{Kind: routing.Services, Namespace: ing.Namespace, Name: name}
 }
 
+// endpointRefs names a Service in the namespace of the Ingress, and then its endpoints.
+func endpointRefs(ing *networkingv1.Ingress, name string) []routing.Ref {
+	return []routing.Ref{serviceRef(ing, name), {Kind: routing.EndpointSlices, Namespace: ing.Namespace, Name: name}}
+}
+
 // rescueRefs are the objects on which "nothing rescues the backend" rests.
 func rescueRefs(ing *networkingv1.Ingress) []routing.Ref {
 	name := routing.DefaultBackendAnnotation(ing)
 	if name == "" {
 		return nil
 	}
-	return []routing.Ref{serviceRef(ing, name), {Kind: routing.EndpointSlices, Namespace: ing.Namespace, Name: name}}
+	return endpointRefs(ing, name)
 }

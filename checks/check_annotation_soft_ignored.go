@@ -65,6 +65,9 @@ func matters(fault routing.AnnotationFault, config *routing.Config) bool {
 	switch {
 	case config.Canary.Enabled:
 		return canary
+	case temporalIgnored(fault):
+		// That is a check of its own.
+		return false
 	case fault.Effect != "":
 		return config.Denied == ""
 	case fault.Name == "rewrite-target":

@@ -32,13 +32,8 @@ ingress-nginx may have refused the other Ingress for one of its annotations.`,
 }
 
 func runDupExactRoot(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
-	var findings []Finding
-	for _, fault := range faultsOf(ing, snap, routing.RefusalDupExactRoot) {
-		f := fault.finding(ing)
-		f.Fact = fmt.Sprintf(`path "/" of type Exact becomes a second nginx location of %s, beside that %s`,
-			ofHost(fault.Host), fault.elsewhere())
-		f.Accepted = "must stand only once"
-		findings = append(findings, f)
-	}
-	return findings
+	return pathFaults(ing, snap, routing.RefusalDupExactRoot, "must stand only once", func(f fault, path string) string {
+		return fmt.Sprintf("path %s of type Exact becomes a second nginx location of %s, beside that %s",
+			path, ofHost(f.Host), f.elsewhere())
+	})
 }

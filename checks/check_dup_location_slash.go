@@ -32,13 +32,8 @@ warns where ingress-nginx may have refused the other Ingress for one of its anno
 }
 
 func runDupLocationSlash(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
-	var findings []Finding
-	for _, fault := range faultsOf(ing, snap, routing.RefusalDupLocation) {
-		f := fault.finding(ing)
-		f.Fact = fmt.Sprintf("path %s of %s becomes the same nginx location as a path %s that differs by the slash at the end",
-			quote(f.Subject.Path), ofHost(fault.Host), fault.elsewhere())
-		f.Accepted = "must be only one of the two"
-		findings = append(findings, f)
-	}
-	return findings
+	return pathFaults(ing, snap, routing.RefusalDupLocation, "must be only one of the two", func(f fault, path string) string {
+		return fmt.Sprintf("path %s of %s becomes the same nginx location as a path %s that differs by the slash at the end",
+			path, ofHost(f.Host), f.elsewhere())
+	})
 }

@@ -32,13 +32,8 @@ ingress-nginx may have refused one of the other Ingresses for one of its annotat
 }
 
 func runDupThirdRule(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
-	var findings []Finding
-	for _, fault := range faultsOf(ing, snap, routing.RefusalThirdRule) {
-		f := fault.finding(ing)
-		f.Fact = fmt.Sprintf("path %s of %s has type %s twice after the other type: here and %s",
-			quote(f.Subject.Path), ofHost(fault.Host), fault.Other.Type, fault.elsewhere())
-		f.Accepted = "must stand once of each type"
-		findings = append(findings, f)
-	}
-	return findings
+	return pathFaults(ing, snap, routing.RefusalThirdRule, "must stand once of each type", func(f fault, path string) string {
+		return fmt.Sprintf("path %s of %s has type %s twice after the other type: here and %s",
+			path, ofHost(f.Host), f.Other.Type, f.elsewhere())
+	})
 }

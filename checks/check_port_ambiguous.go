@@ -30,12 +30,8 @@ Give the port by a spelling that only it has, or list it first in the Service.`,
 
 func runPortAmbiguous(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	var findings []Finding
-	for _, b := range asked(ing, snap, snap.ClassOf(ing)) {
-		name := b.Service.Name
-		svc, known := snap.Service(ing.Namespace, name)
-		if known != routing.Present || svc.External() || usesClusterIP(ing, svc) {
-			continue
-		}
+	for _, b := range balanced(ing, snap) {
+		name, svc := b.Service.Name, b.service
 		taken, meant := svc.MatchPort(b.Service.Port), declaredPort(svc, b.Service.Port)
 		if taken == nil || meant == nil || taken == meant || taken.TargetPort == meant.TargetPort {
 			continue
@@ -51,9 +47,7 @@ func runPortAmbiguous(ing *networkingv1.Ingress, snap *routing.Snapshot) []Findi
 			Accepted: acceptedSpelling(svc, meant),
 			Outcome:  fmt.Sprintf("requests go to port %s", spell(taken)),
 			Subject:  b.about("Service/" + name + ":" + routing.BackendPort(b.Service.Port)),
-			RestsOn: []routing.Ref{
-				serviceRef(ing, name), {Kind: routing.EndpointSlices, Namespace: ing.Namespace, Name: name},
-			},
+			RestsOn:  endpointRefs(ing, name),
 		})
 	}
 	return findings

@@ -33,12 +33,8 @@ Service does not declare.`,
 
 func runPortNotTCP(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	var findings []Finding
-	for _, b := range asked(ing, snap, snap.ClassOf(ing)) {
-		name := b.Service.Name
-		svc, known := snap.Service(ing.Namespace, name)
-		if known != routing.Present || svc.External() || usesClusterIP(ing, svc) {
-			continue
-		}
+	for _, b := range balanced(ing, snap) {
+		name, svc := b.Service.Name, b.service
 		port := svc.MatchPort(b.Service.Port)
 		if port == nil || isTCP(port) || servesTCP(svc, port) {
 			continue

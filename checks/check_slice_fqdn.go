@@ -30,12 +30,8 @@ to its cluster IP.`,
 
 func runSliceFQDN(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	var findings []Finding
-	for _, b := range asked(ing, snap, snap.ClassOf(ing)) {
-		name := b.Service.Name
-		svc, known := snap.Service(ing.Namespace, name)
-		if known != routing.Present || svc.External() || usesClusterIP(ing, svc) {
-			continue
-		}
+	for _, b := range balanced(ing, snap) {
+		name, svc := b.Service.Name, b.service
 		port := svc.MatchPort(b.Service.Port)
 		if port == nil {
 			continue
@@ -58,9 +54,7 @@ func runSliceFQDN(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 			Accepted: "must be a Service of type ExternalName, or have endpoints with addresses",
 			Outcome:  "requests get 502",
 			Subject:  b.about("Service/" + name + ":" + routing.BackendPort(b.Service.Port)),
-			RestsOn: []routing.Ref{
-				serviceRef(ing, name), {Kind: routing.EndpointSlices, Namespace: ing.Namespace, Name: name},
-			},
+			RestsOn:  endpointRefs(ing, name),
 		})
 	}
 	return findings

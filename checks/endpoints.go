@@ -9,6 +9,26 @@ import (
 	"github.com/routegate/routegate/routing"
 )
 
+// served is a backend with its Service.
+type served struct {
+	backend
+	service *routing.Service
+}
+
+// balanced returns the backends that requests can depend on and whose endpoints
+// ingress-nginx looks up: Services that do not exist, those of type ExternalName and
+// those of which it asks the cluster IP are left out.
+func balanced(ing *networkingv1.Ingress, snap *routing.Snapshot) []served {
+	var all []served
+	for _, b := range asked(ing, snap, snap.ClassOf(ing)) {
+		svc, known := snap.Service(ing.Namespace, b.Service.Name)
+		if known == routing.Present && !svc.External() && !usesClusterIP(ing, svc) {
+			all = append(all, served{b, svc})
+		}
+	}
+	return all
+}
+
 // dead is a Service and a port of it that have no endpoint which gets requests.
 type dead struct {
 	routing.Endpoints
@@ -52,9 +72,7 @@ func withoutEndpoints(ing *networkingv1.Ingress, snap *routing.Snapshot, cause f
 			Fact:    fact,
 			Outcome: outcome,
 			Subject: b.about("Service/" + name + ":" + routing.BackendPort(b.Service.Port)),
-			RestsOn: append([]routing.Ref{
-				serviceRef(ing, name), {Kind: routing.EndpointSlices, Namespace: ing.Namespace, Name: name},
-			}, rescueRefs(ing)...),
+			RestsOn: append(endpointRefs(ing, name), rescueRefs(ing)...),
 		})
 	}
 	return findings

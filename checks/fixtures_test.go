@@ -4,6 +4,7 @@ package checks_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -33,6 +34,9 @@ const (
 	// This names the value of spec.controller whose installation has the flag
 	// --enable-ssl-passthrough.
 	passthroughPrefix = "# with ssl-passthrough: "
+	// This gives the settings of the controller k8s.io/ingress-nginx as JSON, by the
+	// names of the fields of routing.ControllerSettings.
+	controllerPrefix = "# with controller: "
 )
 
 // now is when fixtures are judged: their certificates are valid then unless
@@ -77,6 +81,13 @@ func readFixture(t *testing.T, path string) fixture {
 			fx.settings.Controllers = map[string]routing.ControllerSettings{
 				strings.TrimSpace(controller): {EnableSSLPassthrough: true},
 			}
+		}
+		if given, ok := strings.CutPrefix(line, controllerPrefix); ok {
+			var settings routing.ControllerSettings
+			if err := json.Unmarshal([]byte(given), &settings); err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			fx.settings.Controllers = map[string]routing.ControllerSettings{"k8s.io/ingress-nginx": settings}
 		}
 	}
 	if !*update && fx.bad != (len(fx.want) > 0) {

@@ -132,6 +132,18 @@ func (f *fault) finding(ing *networkingv1.Ingress) Finding {
 	return finding
 }
 
+// pathFaults returns the refusals of that kind, which is about paths, with what is
+// accepted instead and the fact that say tells of each.
+func pathFaults(ing *networkingv1.Ingress, snap *routing.Snapshot, kind routing.RefusalKind, accepted string, say func(f fault, path string) string) []Finding {
+	var findings []Finding
+	for _, fault := range faultsOf(ing, snap, kind) {
+		f := fault.finding(ing)
+		f.Fact, f.Accepted = say(fault, quote(f.Subject.Path)), accepted
+		findings = append(findings, f)
+	}
+	return findings
+}
+
 // elsewhere says where the other path of the fault is.
 func (f *fault) elsewhere() string {
 	if len(f.others) == 0 {

@@ -70,6 +70,7 @@ var (
 	wordSet       = newCharset(" a-zA-Z0-9_-")
 	cipherSet     = newCharset(" a-zA-Z0-9+:_!-")
 	digitSet      = newCharset("0-9")
+	paramSet      = newCharset("a-zA-Z0-9_${}/.-")
 	nginxNameSet  = newCharset("a-zA-Z0-9_")
 )
 

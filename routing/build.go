@@ -4,6 +4,7 @@ package routing
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -45,6 +46,10 @@ func (t *Table) takeUp(ingresses []*networkingv1.Ingress) []*networkingv1.Ingres
 		config := configOf(ing, &t.Settings)
 		if config.Dropped != "" {
 			t.Dropped[ing] = config.Dropped
+			continue
+		}
+		if param := t.snap.RefusedParam(config); param != "" {
+			t.Dropped[ing] = fmt.Sprintf("ConfigMap %q of fastcgi-params-configmap has a refused character in %q", config.FastCGIParams.Name, param)
 			continue
 		}
 		t.configs[ing] = config

@@ -449,6 +449,16 @@ func (p *annotationParser) rawString(name string) (*annotationValue, string, rea
 	return v, text, valueFine
 }
 
+// usable is rawString with a note of the fault, whose outcome is not the usual one of
+// the annotation. The last result reports whether there is a value to go on with.
+func (p *annotationParser) usable(name string, refused AnnotationOutcome) (*annotationValue, string, bool) {
+	v, text, s := p.rawString(name)
+	if s == valueRefused {
+		p.fault(v, refused, mustBe(v.annotation), "")
+	}
+	return v, text, s == valueFine
+}
+
 func (p *annotationParser) str(name string) (string, readStatus) {
 	v, text, s := p.rawString(name)
 	return text, p.refuse(v, s)
@@ -898,11 +908,8 @@ func (p *annotationParser) denyHost(v *annotationValue, clause, accepted string)
 }
 
 func (p *annotationParser) parseAuthTLS() {
-	v, secret, s := p.rawString("auth-tls-secret")
-	if s == valueRefused {
-		p.fault(v, AnnotationDrops, mustBe(v.annotation), "")
-	}
-	if s != valueFine {
+	v, secret, ok := p.usable("auth-tls-secret", AnnotationDrops)
+	if !ok {
 		return
 	}
 	namespace, name, ok := strings.Cut(secret, "/")
@@ -932,11 +939,8 @@ func (p *annotationParser) parseAuthTLS() {
 }
 
 func (p *annotationParser) parseProxySSL() {
-	v, secret, s := p.rawString("proxy-ssl-secret")
-	if s == valueRefused {
-		p.fault(v, AnnotationDrops, mustBe(v.annotation), "")
-	}
-	if s != valueFine {
+	v, secret, ok := p.usable("proxy-ssl-secret", AnnotationDrops)
+	if !ok {
 		return
 	}
 	namespace, name, ok := strings.Cut(secret, "/")
@@ -990,11 +994,8 @@ func (p *annotationParser) parseConfigMaps() {
 // parseCustomHeaders has no rule against other namespaces, since the controller
 // has none.
 func (p *annotationParser) parseCustomHeaders() {
-	v, text, s := p.rawString("custom-headers")
-	if s == valueRefused {
-		p.fault(v, AnnotationIgnored, mustBe(v.annotation), "")
-	}
-	if s != valueFine {
+	v, text, ok := p.usable("custom-headers", AnnotationIgnored)
+	if !ok {
 		return
 	}
 	namespace, name, ok := strings.Cut(text, "/")

@@ -4,6 +4,7 @@ package routing
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -60,6 +61,25 @@ func (s *Snapshot) DenialOf(namespace string, c *Config) (Denial, Known) {
 		return doubt, Unread
 	}
 	return Denial{}, Present
+}
+
+// RefusedParam returns the first entry, by name, of the ConfigMap with FastCGI
+// parameters for the sake of which the controller does not take up the Ingress
+// (semantics row B06), or nothing.
+func (s *Snapshot) RefusedParam(c *Config) string {
+	if c.FastCGIParams.Name == "" {
+		return ""
+	}
+	configMap, known := s.ConfigMap(c.FastCGIParams.Namespace, c.FastCGIParams.Name)
+	if known != Present {
+		return ""
+	}
+	for _, key := range slices.Sorted(maps.Keys(configMap.Data)) {
+		if !paramSet.only(configMap.Data[key]) {
+			return key
+		}
+	}
+	return ""
 }
 
 // secretDenial follows semantics rows K09 and K17. A Secret of another namespace is

@@ -134,6 +134,22 @@ func (r *References) addAnnotated(ing *networkingv1.Ingress) {
 	add(&r.Secrets, "auth-secret", "auth-tls-secret", "proxy-ssl-secret")
 	add(&r.ConfigMaps, "custom-headers", "auth-proxy-set-headers", "fastcgi-params-configmap")
 	slices.Sort(r.ConfigMaps)
+	if u, err := url.Parse(nginxAnnotation(ing, "auth-url")); err == nil {
+		if name := ServiceOfHost(ing.Namespace, u.Hostname()); name != "" {
+			r.Services = append(r.Services, name)
+		}
+	}
+}
+
+// ServiceOfHost returns the name of the Service that a host of the form
+// service.namespace.svc, with a domain behind it or none, stands for; nothing where
+// the host has another form or is in another namespace.
+func ServiceOfHost(namespace, host string) string {
+	labels := strings.Split(host, ".")
+	if len(labels) < 3 || labels[1] != namespace || labels[2] != "svc" {
+		return ""
+	}
+	return labels[0]
 }
 
 // nearHosts are the hosts beside those of the rules that can take requests from them

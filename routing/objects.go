@@ -104,8 +104,8 @@ type Namespace struct {
 }
 
 // ConfigMap is the part of a core/v1 ConfigMap that is read here: its metadata and
-// the names of its entries, sorted.
+// its entries.
 type ConfigMap struct {
 	metav1.ObjectMeta
-	Keys []string
+	Data map[string]string
 }

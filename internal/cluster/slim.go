@@ -4,8 +4,6 @@ package cluster
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -47,7 +45,7 @@ func slim(obj any) (any, error) {
 		// Secrets are the only kind of which only the metadata are read.
 		return routing.FactsOfMetadata(&o.ObjectMeta), nil
 	case *corev1.ConfigMap:
-		return &routing.ConfigMap{ObjectMeta: slimMeta(&o.ObjectMeta), Keys: slices.Sorted(maps.Keys(o.Data))}, nil
+		return &routing.ConfigMap{ObjectMeta: slimMeta(&o.ObjectMeta), Data: o.Data}, nil
 	case *corev1.Namespace:
 		n := &routing.Namespace{ObjectMeta: slimMeta(&o.ObjectMeta)}
 		n.Labels = o.Labels
