@@ -50,7 +50,7 @@ type fixture struct {
 	settings routing.Settings
 }
 
-func readFixture(t *testing.T, path string) fixture {
+func readFixture(t testing.TB, path string) fixture {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
