@@ -3,6 +3,7 @@
 package checks_test
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -60,9 +61,7 @@ func FuzzRun(f *testing.F) {
 		if !reflect.DeepEqual(snap, sameSnap) {
 			t.Error("the Snapshot was modified")
 		}
-		for _, names := range sameSnap.Names {
-			slices.Reverse(names)
-		}
+		order(sameSnap, +1)
 		if again := checks.Run(checks.All(), sameIng, sameSnap); !reflect.DeepEqual(findings, again) {
 			t.Errorf("not the same twice:\n%v\n%v", findings, again)
 		}
@@ -187,12 +186,26 @@ func (m *maker) make(t *testing.T) (*networkingv1.Ingress, *routing.Snapshot) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Their order means nothing. This one is not what a check would sort them to.
-	for _, names := range snap.Names {
-		slices.Sort(names)
-		slices.Reverse(names)
-	}
+	order(snap, -1)
 	return ing, snap
+}
+
+// order sorts the lists of a Snapshot, whose order means nothing: up, or down.
+func order(snap *routing.Snapshot, up int) {
+	for _, names := range snap.Names {
+		slices.SortFunc(names, func(a, b string) int { return up * strings.Compare(a, b) })
+	}
+	orderObjects(snap.Slices, up)
+	orderObjects(snap.Sharing, up)
+	orderObjects(snap.SharingUpstream, up)
+}
+
+func orderObjects[K comparable, T metav1.Object](lists map[K][]T, up int) {
+	for _, list := range lists {
+		slices.SortFunc(list, func(a, b T) int {
+			return up * cmp.Or(strings.Compare(a.GetNamespace(), b.GetNamespace()), strings.Compare(a.GetName(), b.GetName()))
+		})
+	}
 }
 
 func (m *maker) settings() routing.Settings {
