@@ -17,8 +17,9 @@ RACE ?=
 TEST_TIMEOUT ?= 20m
 TRUTH_DIR ?= e2e/testdata/truth
 BENCH ?= .
-FUZZTIME ?= 1m
-FUZZ := FuzzMatch FuzzPattern FuzzConfigOf
+FUZZTIME ?= 30s
+FUZZ_SHORT := routing/FuzzMatch routing/FuzzConfigOf checks/FuzzRun
+FUZZ := $(FUZZ_SHORT) routing/FuzzPattern
 DEMO_KEEP ?=
 export DEMO_KEEP
 
@@ -38,7 +39,7 @@ help: ## Show this list.
 		RACE=1 'test: with the race detector (needs a C compiler)' \
 		BENCH=regexp 'bench: the benchmarks to run' \
 		TRUTH_DIR=dir 'truth: the recording to judge' \
-		FUZZTIME=10m 'fuzz: the time for each target' \
+		FUZZTIME=10m 'fuzz, test: the time for each fuzz target' \
 		VERSION=v1.2.3 'build: the version to report; otherwise git describes it'
 
 ##@ Try it
@@ -72,7 +73,7 @@ clean: ## Remove bin, with everything that was built.
 ##@ Check
 
 .PHONY: test
-test: ## Vet, run all tests, those against a real kube-apiserver included, and fuzz the model for a minute.
+test: ## Vet, run all tests, those against a real kube-apiserver included, and fuzz the model and the checks, 30 seconds each.
 	@go vet ./...
 	@go -C e2e/controlplane vet ./...
 	@go -C e2e/controlplane test -count=1 ./...
@@ -86,12 +87,12 @@ test: ## Vet, run all tests, those against a real kube-apiserver included, and f
 		match($$0, /Ran [0-9]+ of [0-9]+ Specs/) {split(substr($$0, RSTART), words, " "); specs += words[2]} \
 		/"Action":"(pass|fail)"/ && !/"Test":/ {packages++} \
 		END {printf "test: ran %d tests and %d Ginkgo specs in %d packages; the log is bin/test.json\n", tests, specs, packages}' bin/test.json; \
-	if ((failed == 0)); then $(MAKE) --no-print-directory fuzz FUZZ=FuzzMatch; fi; \
+	if ((failed == 0)); then $(MAKE) --no-print-directory fuzz FUZZ="$(FUZZ_SHORT)"; fi; \
 	exit $$failed
 
 .PHONY: fuzz
-fuzz: ## Fuzz the routing model: requests, regular expressions, annotations.
-	@for target in $(FUZZ); do go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./routing; done
+fuzz: ## Fuzz the routing model (requests, annotations, regular expressions) and all checks.
+	@for target in $(FUZZ); do go test -run '^$$' -fuzz "^$${target#*/}$$" -fuzztime $(FUZZTIME) ./$${target%/*}; done
 
 .PHONY: truth
 truth: ## Judge the recorded scenarios, and compare with what really happened.

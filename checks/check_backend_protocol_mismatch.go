@@ -126,7 +126,7 @@ func looksLike(port *corev1.ServicePort) (looks, because string) {
 	}
 	switch {
 	case byName == "" && byTarget != "":
-		return byTarget, "targetPort " + target
+		return byTarget, "targetPort " + bare(target)
 	case byTarget == "" || byTarget == byName:
 		return byName, "name " + quote(port.Name)
 	}

@@ -92,7 +92,7 @@ func slicePort(p *corev1.ServicePort, slice *routing.EndpointSlice) int32 {
 // spell writes a port of a Service as users know it.
 func spell(p *corev1.ServicePort) string {
 	if p.Name != "" {
-		return fmt.Sprintf("%d (%s)", p.Port, p.Name)
+		return fmt.Sprintf("%d (%s)", p.Port, bare(p.Name))
 	}
 	return strconv.Itoa(int(p.Port))
 }

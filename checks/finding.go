@@ -148,6 +148,12 @@ func quote(value string) string {
 	return strconv.Quote(value)
 }
 
+// bare writes what is mostly a name as quote does, without the quotes.
+func bare(value string) string {
+	quoted := quote(value)
+	return quoted[1 : len(quoted)-1]
+}
+
 // maxListed bounds the values that a message lists.
 const maxListed = 5
 

@@ -54,7 +54,7 @@ type fixture struct {
 	settings routing.Settings
 }
 
-func readFixture(t *testing.T, path string) fixture {
+func readFixture(t testing.TB, path string) fixture {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -227,6 +227,10 @@ func TestFoldersHaveChecks(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, entry := range entries {
+		// The go command looks there for what once failed.
+		if entry.Name() == "fuzz" {
+			continue
+		}
 		if !slices.ContainsFunc(checks.All(), func(c checks.Check) bool { return c.Name == entry.Name() }) {
 			t.Errorf("testdata/%s: there is no check of that name", entry.Name())
 		}

@@ -41,7 +41,7 @@ func refusedValues(ing *networkingv1.Ingress, snap *routing.Snapshot, kind routi
 		f.Fact = fmt.Sprintf("value %s %s", quote(value), bounded(fault.Reason))
 		f.Accepted = fault.Accepted
 		f.Subject = Subject{Object: "annotation/" + fault.Annotation + "/" + value}
-		f.Tentative = f.Tentative || !certain || value == "" || denial.Reason != "" || dependsOnDefaults(fault.Refusal, config)
+		f.Tentative = f.Tentative || !certain || value == "" || denial.Reason != "" || fault.DependsOnDefaults(config)
 		findings = append(findings, f)
 	}
 	return findings
@@ -64,19 +64,4 @@ func writtenLocation(table *routing.Table, ing *networkingv1.Ingress, wildcard b
 	return slices.ContainsFunc(table.Servers(), func(server *routing.Server) bool {
 		return server.Denied == "" && slices.ContainsFunc(server.Locations, func(loc *routing.Location) bool { return loc.Ingress == ing })
 	}), false
-}
-
-// dependsOnDefaults reports whether a size is refused for another that the annotations
-// leave to the controller's ConfigMap.
-func dependsOnDefaults(r routing.Refusal, config *routing.Config) bool {
-	proxy := &config.Proxy
-	switch {
-	case strings.Contains(r.Reason, "temporary file"), r.Annotation == "proxy-max-temp-file-size" && strings.Contains(r.Reason, "one buffer"):
-		return proxy.BufferSize == "" || proxy.MaxTempFileSize == ""
-	case strings.Contains(r.Reason, "one buffer"):
-		return proxy.BufferSize == ""
-	case strings.Contains(r.Reason, "all buffers"):
-		return proxy.BufferSize == "" || proxy.BuffersNumber == nil
-	}
-	return false
 }

@@ -93,6 +93,8 @@ func (t *Table) freezes(r *Refusal, host string) bool {
 	switch {
 	case r.Annotation == "":
 		return r.Host == host
+	case r.Kind == RefusalDirective && t.doubtful(r):
+		return false
 	case !own:
 		// The annotations of paths that belong to an older Ingress are not written.
 		return false
@@ -105,6 +107,13 @@ func (t *Table) freezes(r *Refusal, host string) bool {
 		return strings.HasPrefix(host, "*.")
 	}
 	return true
+}
+
+// doubtful reports whether nginx may never see the value: what guards the path may be
+// missing, which closes it, or the ConfigMap of the controller may make it good.
+func (t *Table) doubtful(r *Refusal) bool {
+	config := t.configs[r.Ingress]
+	return config.Denied != "" || len(config.Secrets) > 0 || len(config.ConfigMaps) > 0 || r.DependsOnDefaults(config)
 }
 
 // FrozenNow returns which Ingresses keep the installations of ingress-nginx that

@@ -644,7 +644,7 @@ func (m *match) allowed(loc *Location) bool {
 			return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(m.request.Client.Unmap()) })
 		}
 		denied := inside(c.DenyList) || (len(c.AllowList) > 0 && !inside(c.AllowList))
-		if denied && !(c.Satisfy == "any" && c.BasicAuth.Configured) {
+		if denied && (c.Satisfy != "any" || !c.BasicAuth.Configured) {
 			m.step(StepAnnotation, "the address %s is not let in", m.request.Client)
 			m.answer(403, "forbidden")
 			return false

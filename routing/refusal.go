@@ -124,3 +124,18 @@ func kindOf(annotation, fact string) RefusalKind {
 	}
 	return RefusalDirective
 }
+
+// DependsOnDefaults reports whether a size is refused for another that the annotations
+// leave to the controller's ConfigMap.
+func (r *Refusal) DependsOnDefaults(c *Config) bool {
+	proxy := &c.Proxy
+	switch {
+	case strings.Contains(r.Reason, "temporary file"), r.Annotation == "proxy-max-temp-file-size" && strings.Contains(r.Reason, "one buffer"):
+		return proxy.BufferSize == "" || proxy.MaxTempFileSize == ""
+	case strings.Contains(r.Reason, "one buffer"):
+		return proxy.BufferSize == ""
+	case strings.Contains(r.Reason, "all buffers"):
+		return proxy.BufferSize == "" || proxy.BuffersNumber == nil
+	}
+	return false
+}

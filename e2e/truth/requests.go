@@ -260,7 +260,7 @@ func (x *exchange) cells() [][]string {
 			observed = append(observed, fmt.Sprintf("certificate %s %v", seen.CN, seen.SANs))
 		}
 	}
-	return [][]string{{x.key()}, {short(x.request.String())}, model, observed, {string(x.state)}, {short(x.why)}}
+	return [][]string{{x.key()}, {short(x.String())}, model, observed, {string(x.state)}, {short(x.why)}}
 }
 
 // requestTotals returns the line about requests.
