@@ -134,7 +134,7 @@ func (r *References) addAnnotated(ing *networkingv1.Ingress) {
 	add(&r.Secrets, "auth-secret", "auth-tls-secret", "proxy-ssl-secret")
 	add(&r.ConfigMaps, "custom-headers", "auth-proxy-set-headers", "fastcgi-params-configmap")
 	slices.Sort(r.ConfigMaps)
-	if u, err := url.Parse(nginxAnnotation(ing, "auth-url")); err == nil {
+	if u, err := url.Parse(NginxAnnotation(ing, "auth-url")); err == nil {
 		if name := ServiceOfHost(ing.Namespace, u.Hostname()); name != "" {
 			r.Services = append(r.Services, name)
 		}
