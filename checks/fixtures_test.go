@@ -4,6 +4,7 @@ package checks_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -30,9 +31,8 @@ const (
 	// These give routing.Settings.RunningControllers and NginxControllers.
 	runningPrefix = "# with running-controllers: "
 	nginxPrefix   = "# with nginx-controllers: "
-	// This names the value of spec.controller whose installation has the flag
-	// --enable-ssl-passthrough.
-	passthroughPrefix = "# with ssl-passthrough: "
+	// This gives the routing.ControllerSettings of k8s.io/ingress-nginx, as JSON.
+	settingsPrefix = "# with settings: "
 )
 
 // now is when fixtures are judged: their certificates are valid then unless
@@ -73,10 +73,14 @@ func readFixture(t *testing.T, path string) fixture {
 		if nginx, ok := strings.CutPrefix(line, nginxPrefix); ok {
 			fx.settings.NginxControllers = strings.Split(strings.TrimSpace(nginx), ",")
 		}
-		if controller, ok := strings.CutPrefix(line, passthroughPrefix); ok {
-			fx.settings.Controllers = map[string]routing.ControllerSettings{
-				strings.TrimSpace(controller): {EnableSSLPassthrough: true},
+		if settings, ok := strings.CutPrefix(line, settingsPrefix); ok {
+			var given routing.ControllerSettings
+			decoder := json.NewDecoder(strings.NewReader(settings))
+			decoder.DisallowUnknownFields()
+			if err := decoder.Decode(&given); err != nil {
+				t.Fatalf("%s: %v", path, err)
 			}
+			fx.settings.Controllers = map[string]routing.ControllerSettings{"k8s.io/ingress-nginx": given}
 		}
 	}
 	if !*update && fx.bad != (len(fx.want) > 0) {
