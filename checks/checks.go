@@ -65,6 +65,7 @@ func All() []Check {
 	return []Check{
 		aliasConflict,
 		aliasTLS,
+		aliasWildcardPrecedence,
 		annotationInvalidDrop,
 		annotationRiskDrop,
 		annotationSoftIgnored,
@@ -85,6 +86,8 @@ func All() []Check {
 		canaryPathTypeMismatch,
 		canaryRuleWithoutHTTP,
 		canarySecondIgnored,
+		catchAllAnnotationsPartial,
+		catchAllBeatsHostlessRoot,
 		catchAllDisabled,
 		catchAllSecond,
 		classAnnotationUnknown,
@@ -98,6 +101,7 @@ func All() []Check {
 		customHeadersDenied,
 		deadPath,
 		deepInspectDrop,
+		defaultBackendNotFirst,
 		directiveOutOfRange,
 		dupExactRoot,
 		dupLocationSlash,
@@ -113,6 +117,7 @@ func All() []Check {
 		globPath,
 		headlessWithoutPorts,
 		hostStolenFromWildcard,
+		hostlessIsNoFallback,
 		namedTargetPortUnresolved,
 		noEndpointsAtAll,
 		noReadyEndpoints,
@@ -142,6 +147,7 @@ func All() []Check {
 		sourceRangeInvalid,
 		sslCiphersNoMatch,
 		tlsExpired,
+		tlsHostWithoutRule,
 		tlsNoSecretName,
 		tlsOldestIngressDecides,
 		tlsOnHostlessRule,
@@ -152,7 +158,9 @@ func All() []Check {
 		tlsWithoutRules,
 		unknownNginxVariable,
 		upstreamNameCollision,
+		wwwRedirectCert,
 		wwwRedirectOnWildcard,
+		wwwRedirectSkipped,
 	}
 }
 

@@ -46,8 +46,8 @@ type References struct {
 	// name one of them, in a rule or as an alias, are referred to.
 	Hosts []string
 	// Near are other hosts, whose Ingresses are referred to as well: the aliases, the
-	// wildcard above each host and alias, all wildcards above a wildcard, and the twin
-	// with or without "www.". For an Ingress that answers where no rule names the host,
+	// hosts of spec.tls, the wildcard above each host and alias, all wildcards above a
+	// wildcard, and the twin with or without "www.". For an Ingress that answers where no rule names the host,
 	// they are CatchAllHost and "", for the others that do.
 	Near []string
 	// Upstreams are the names of the upstreams of the backends. All Ingresses that name
@@ -154,6 +154,9 @@ func nearHosts(hosts []string, ingresses []*networkingv1.Ingress) []string {
 		}
 		if IsCatchAll(ing) {
 			near = append(near, CatchAllHost, "")
+		}
+		for i := range ing.Spec.TLS {
+			near = append(near, ing.Spec.TLS[i].Hosts...)
 		}
 		for _, alias := range AliasesOf(ing) {
 			near = append(near, alias)
