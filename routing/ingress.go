@@ -127,8 +127,8 @@ func (r *References) addAnnotated(ing *networkingv1.Ingress) {
 	slices.Sort(r.ConfigMaps)
 }
 
-// nearHosts are the hosts beside those of the rules that can take requests from them
-// or lend them a certificate.
+// nearHosts are the hosts beside those of the rules, which are sorted, that can take
+// requests from them, lose requests to them or lend them a certificate.
 func nearHosts(hosts []string, ingresses []*networkingv1.Ingress) []string {
 	var near []string
 	for _, host := range hosts {
@@ -166,7 +166,10 @@ func nearHosts(hosts []string, ingresses []*networkingv1.Ingress) []string {
 		}
 	}
 	slices.Sort(near)
-	return slices.DeleteFunc(slices.Compact(near), func(host string) bool { return slices.Contains(hosts, host) })
+	return slices.DeleteFunc(slices.Compact(near), func(host string) bool {
+		_, named := slices.BinarySearch(hosts, host)
+		return named
+	})
 }
 
 // CatchAllHost stands for no host of a rule, but for the Ingresses that IsCatchAll
