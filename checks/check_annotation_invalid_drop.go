@@ -29,5 +29,5 @@ It denies only under the preset strict, because a controller with --enable-annot
 }
 
 func runAnnotationInvalidDrop(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
-	return drops(ing, snap, false)
+	return drops(ing, snap, func(f routing.AnnotationFault) bool { return !f.Risky && f.Word == "" })
 }

@@ -30,5 +30,5 @@ every risk by default.`,
 }
 
 func runAnnotationRiskDrop(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
-	return drops(ing, snap, true)
+	return drops(ing, snap, func(f routing.AnnotationFault) bool { return f.Risky })
 }

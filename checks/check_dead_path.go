@@ -155,6 +155,8 @@ func fate(route *routing.Route, ing *networkingv1.Ingress, b backend) string {
 		return fmt.Sprintf("gets %d, since Ingress %s closes the whole host", route.Status, quote(ingressName(route.Server.DeniedBy)))
 	case route.Location != "":
 		return fmt.Sprintf("gets %d to %s", route.Status, quote(route.Location))
+	case route.Status == 0:
+		return "finds the connection closed"
 	case loc == nil || loc.Upstream == nil || isPathOf(loc, ing, b):
 		return fmt.Sprintf("gets %d", route.Status)
 	case loc.Placeholder || loc.Rule < 0:

@@ -14,13 +14,13 @@ import (
 // dropped is the outcome of an Ingress that ingress-nginx refuses.
 const dropped = "ingress-nginx does not take up the Ingress: requests get 404, or are served by its former version"
 
-// drops returns the annotations for which ingress-nginx does not take up the Ingress:
-// those whose risk is too high, or those with a value that it refuses.
-func drops(ing *networkingv1.Ingress, snap *routing.Snapshot, risky bool) []Finding {
+// drops returns the annotations for which ingress-nginx does not take up the Ingress,
+// of the kind that is asked for.
+func drops(ing *networkingv1.Ingress, snap *routing.Snapshot, asked func(routing.AnnotationFault) bool) []Finding {
 	config, settings := configOf(ing, snap)
 	var findings []Finding
 	for _, fault := range config.Faults {
-		if fault.Outcome != routing.AnnotationDrops || fault.Risky != risky {
+		if fault.Outcome != routing.AnnotationDrops || !asked(fault) {
 			continue
 		}
 		f := Finding{
@@ -30,7 +30,7 @@ func drops(ing *networkingv1.Ingress, snap *routing.Snapshot, risky bool) []Find
 			Outcome:  dropped,
 			Subject:  Subject{Object: "annotation/" + fault.Name + "/" + fault.Value},
 		}
-		if risky {
+		if fault.Risky {
 			f.Fact = "ingress-nginx refuses the annotation, whatever its value"
 			f.Subject.Object = "annotation/" + fault.Name
 		}

@@ -31,12 +31,8 @@ const (
 	// These give routing.Settings.RunningControllers and NginxControllers.
 	runningPrefix = "# with running-controllers: "
 	nginxPrefix   = "# with nginx-controllers: "
-	// This names the value of spec.controller whose installation has the flag
-	// --enable-ssl-passthrough.
-	passthroughPrefix = "# with ssl-passthrough: "
-	// This gives the settings of the controller k8s.io/ingress-nginx as JSON, by the
-	// names of the fields of routing.ControllerSettings.
-	controllerPrefix = "# with controller: "
+	// This gives the routing.ControllerSettings of k8s.io/ingress-nginx, as JSON.
+	settingsPrefix = "# with settings: "
 )
 
 // now is when fixtures are judged: their certificates are valid then unless
@@ -77,17 +73,14 @@ func readFixture(t testing.TB, path string) fixture {
 		if nginx, ok := strings.CutPrefix(line, nginxPrefix); ok {
 			fx.settings.NginxControllers = strings.Split(strings.TrimSpace(nginx), ",")
 		}
-		if controller, ok := strings.CutPrefix(line, passthroughPrefix); ok {
-			fx.settings.Controllers = map[string]routing.ControllerSettings{
-				strings.TrimSpace(controller): {EnableSSLPassthrough: true},
-			}
-		}
-		if given, ok := strings.CutPrefix(line, controllerPrefix); ok {
-			var settings routing.ControllerSettings
-			if err := json.Unmarshal([]byte(given), &settings); err != nil {
+		if settings, ok := strings.CutPrefix(line, settingsPrefix); ok {
+			var given routing.ControllerSettings
+			decoder := json.NewDecoder(strings.NewReader(settings))
+			decoder.DisallowUnknownFields()
+			if err := decoder.Decode(&given); err != nil {
 				t.Fatalf("%s: %v", path, err)
 			}
-			fx.settings.Controllers = map[string]routing.ControllerSettings{"k8s.io/ingress-nginx": settings}
+			fx.settings.Controllers = map[string]routing.ControllerSettings{"k8s.io/ingress-nginx": given}
 		}
 	}
 	if !*update && fx.bad != (len(fx.want) > 0) {

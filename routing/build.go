@@ -417,7 +417,7 @@ func (t *Table) nameServers() {
 	servers := t.Servers()
 	for _, s := range servers {
 		if s.redirectWWW && s.Host != "" {
-			if twin := wwwTwin(s.Host); t.servers[twin] == nil {
+			if twin := WWWTwin(s.Host); t.servers[twin] == nil {
 				t.redirects[twin] = s
 				t.serveTLS(twin, s)
 			}
@@ -451,8 +451,8 @@ func (t *Table) serveTLS(name string, s *Server) {
 	}
 }
 
-// wwwTwin is the host that from-to-www-redirect redirects from.
-func wwwTwin(host string) string {
+// WWWTwin is the host that from-to-www-redirect redirects from.
+func WWWTwin(host string) string {
 	if rest, ok := strings.CutPrefix(host, "www."); ok {
 		return rest
 	}

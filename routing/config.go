@@ -29,6 +29,9 @@ type AnnotationFault struct {
 	// Effect says, where a value is ignored, what is lost with it beyond that value:
 	// "the whole external authentication is lost". It is empty where nothing is.
 	Effect string
+	// Word is the word of annotation-value-word-blocklist for which the annotation is
+	// refused, empty where that is not the reason.
+	Word string
 }
 
 // AnnotationFaults returns what v1.15.1 does not accept of the Ingress alone,
@@ -352,7 +355,7 @@ func (p *annotationParser) blocklisted(name, raw string) {
 	for _, word := range p.settings.WordBlocklist {
 		if word != "" && strings.Contains(raw, word) {
 			p.config.Faults = append(p.config.Faults, AnnotationFault{Name: name, Value: raw, Outcome: AnnotationDrops,
-				Accepted: "must not contain " + strconv.Quote(word)})
+				Accepted: "must not contain " + strconv.Quote(word), Word: word})
 			return
 		}
 	}
@@ -1164,21 +1167,21 @@ func (p *annotationParser) dropForSpec() {
 func inspect(spec *networkingv1.IngressSpec) (what, text string) {
 	for i := range spec.Rules {
 		rule := &spec.Rules[i]
-		if Suspicious(rule.Host) {
+		if Suspicious(rule.Host) != "" {
 			return "the host", rule.Host
 		}
 		for j := 0; rule.HTTP != nil && j < len(rule.HTTP.Paths); j++ {
-			if path := rule.HTTP.Paths[j].Path; Suspicious(path) {
+			if path := rule.HTTP.Paths[j].Path; Suspicious(path) != "" {
 				return "the path", path
 			}
 		}
 	}
 	for i := range spec.TLS {
-		if Suspicious(spec.TLS[i].SecretName) {
+		if Suspicious(spec.TLS[i].SecretName) != "" {
 			return "the Secret name", spec.TLS[i].SecretName
 		}
 		for _, host := range spec.TLS[i].Hosts {
-			if Suspicious(host) {
+			if Suspicious(host) != "" {
 				return "the TLS host", host
 			}
 		}
@@ -1186,24 +1189,31 @@ func inspect(spec *networkingv1.IngressSpec) (what, text string) {
 	return "", ""
 }
 
-// Suspicious reports whether the controller drops an Ingress for such a host,
-// path, TLS host or Secret name, unless it runs with --deep-inspect=false.
-func Suspicious(text string) bool {
+// Suspicious says for the sake of what the controller drops an Ingress with such a
+// host, path, TLS host or Secret name, unless it runs with --deep-inspect=false. It is
+// empty where it does not.
+func Suspicious(text string) string {
 	if end := strings.LastIndexByte(text, ';'); end >= 0 {
-		before := text[:end]
-		if strings.Contains(before, "alias") || strings.Contains(before, "root") {
-			return true
+		switch before := text[:end]; {
+		case strings.Contains(before, "alias"):
+			return `"alias" before a semicolon`
+		case strings.Contains(before, "root"):
+			return `"root" before a semicolon`
 		}
 	}
-	if _, etc, ok := strings.Cut(text, "/etc/"); ok {
-		for ok {
-			for _, name := range [...]string{"passwd", "shadow", "group", "nginx", "ingress-controller"} {
-				if strings.HasPrefix(etc, name) {
-					return true
-				}
+	_, etc, ok := strings.Cut(text, "/etc/")
+	for ok {
+		for _, name := range [...]string{"passwd", "shadow", "group", "nginx", "ingress-controller"} {
+			if strings.HasPrefix(etc, name) {
+				return strconv.Quote("/etc/" + name)
 			}
-			_, etc, ok = strings.Cut(etc, "/etc/")
+		}
+		_, etc, ok = strings.Cut(etc, "/etc/")
+	}
+	for _, part := range [...]string{"/var/run/secrets", "_by_lua"} {
+		if strings.Contains(text, part) {
+			return strconv.Quote(part)
 		}
 	}
-	return strings.Contains(text, "/var/run/secrets") || strings.Contains(text, "_by_lua")
+	return ""
 }

@@ -248,8 +248,8 @@ func TestDropForSpec(t *testing.T) {
 		"/": false, "/alias": false, "/alias;": true, "/;alias": false, "/root/x;y": true, "/etc/nginx-docs": true,
 		"/etc/hosts": false, "/etc/x/etc/passwd": true, "/var/run/secrets": true, "/a_by_luab": true, "/a;b": false, "/;root;": true,
 	} {
-		if got := Suspicious(text); got != want {
-			t.Errorf("Suspicious(%q) = %v", text, got)
+		if got := Suspicious(text); (got != "") != want {
+			t.Errorf("Suspicious(%q) = %q", text, got)
 		}
 	}
 }

@@ -46,7 +46,9 @@ type References struct {
 	// name one of them, in a rule or as an alias, are referred to.
 	Hosts []string
 	// Near are other hosts, whose Ingresses are referred to as well: the aliases, the
-	// wildcard above each host and alias, and its twin with or without "www.".
+	// hosts of spec.tls, the wildcard above each host and alias, all wildcards above a
+	// wildcard, and the twin with or without "www.". For an Ingress that answers where no rule names the host,
+	// they are CatchAllHost and "", for the others that do.
 	Near []string
 	// Upstreams are the names of the upstreams of the backends. All Ingresses that name
 	// one of them are referred to.
@@ -152,8 +154,8 @@ func ServiceOfHost(namespace, host string) string {
 	return labels[0]
 }
 
-// nearHosts are the hosts beside those of the rules that can take requests from them
-// or lend them a certificate.
+// nearHosts are the hosts beside those of the rules, which are sorted, that can take
+// requests from them, lose requests to them or lend them a certificate.
 func nearHosts(hosts []string, ingresses []*networkingv1.Ingress) []string {
 	var near []string
 	for _, host := range hosts {
@@ -163,11 +165,25 @@ func nearHosts(hosts []string, ingresses []*networkingv1.Ingress) []string {
 		if _, parent, ok := strings.Cut(host, "."); ok {
 			near = append(near, "*."+parent)
 		}
-		near = append(near, wwwTwin(host))
+		near = append(near, WWWTwin(host))
+		if rest, ok := strings.CutPrefix(host, "*."); ok {
+			for _, parent, found := strings.Cut(rest, "."); found; _, parent, found = strings.Cut(parent, ".") {
+				near = append(near, "*."+parent)
+			}
+		}
+	}
+	if slices.Contains(hosts, "") {
+		near = append(near, CatchAllHost)
 	}
 	for _, ing := range ingresses {
 		if ing == nil {
 			continue
+		}
+		if IsCatchAll(ing) {
+			near = append(near, CatchAllHost, "")
+		}
+		for i := range ing.Spec.TLS {
+			near = append(near, ing.Spec.TLS[i].Hosts...)
 		}
 		for _, alias := range AliasesOf(ing) {
 			near = append(near, alias)
@@ -177,7 +193,21 @@ func nearHosts(hosts []string, ingresses []*networkingv1.Ingress) []string {
 		}
 	}
 	slices.Sort(near)
-	return slices.DeleteFunc(slices.Compact(near), func(host string) bool { return slices.Contains(hosts, host) })
+	return slices.DeleteFunc(slices.Compact(near), func(host string) bool {
+		_, named := slices.BinarySearch(hosts, host)
+		return named
+	})
+}
+
+// CatchAllHost stands for no host of a rule, but for the Ingresses that IsCatchAll
+// tells of.
+const CatchAllHost = "*"
+
+// IsCatchAll reports whether the Ingress has a spec.defaultBackend and no rules, so
+// that ingress-nginx sends it the requests for hosts that nobody names, if it is the
+// oldest of its kind (semantics row C10).
+func IsCatchAll(ing *networkingv1.Ingress) bool {
+	return ing.Spec.DefaultBackend != nil && len(ing.Spec.Rules) == 0
 }
 
 // AliasesOf are the names that the annotation server-alias gives to the hosts of an

@@ -131,12 +131,8 @@ func (m *match) handshake() bool {
 	}
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	if s := m.servers[name]; s != nil && name != "" && s.Passthrough && m.Settings.EnableSSLPassthrough {
-		for _, loc := range s.Locations {
-			if loc.Text == "/" && !loc.Placeholder && loc.Upstream != nil {
-				m.passThrough(s, loc)
-				return true
-			}
-		}
+		m.passThrough(s)
+		return true
 	}
 	c, ok := m.certificateOf(name)
 	m.route.Certificate = c
@@ -155,10 +151,16 @@ func (m *match) handshake() bool {
 	return false
 }
 
-// passThrough sends the connection to the cluster IP (semantics row J18).
-func (m *match) passThrough(s *Server, loc *Location) {
-	m.route.Server, m.route.At, m.route.Status, m.route.Path = s, loc, 200, m.request.Path
+// passThrough sends the connection to the cluster IP of the root of the host (semantics
+// rows J17 and J18).
+func (m *match) passThrough(s *Server) {
+	loc := s.PassthroughRoot()
+	m.route.Server, m.route.At, m.route.Path = s, loc, m.request.Path
 	m.step(StepAnnotation, "ssl-passthrough: the backend answers the handshake")
+	if loc.Placeholder {
+		m.answer(0, "the connection is closed: no path / has the connections of host %q", s.Host)
+		return
+	}
 	up := loc.Upstream
 	svc, known := m.snap.Service(up.Namespace, up.Service)
 	endpoint := ""
@@ -174,6 +176,19 @@ func (m *match) passThrough(s *Server, loc *Location) {
 	}
 	m.route.Targets = []Target{{Upstream: up, Percent: 100, Endpoints: []string{endpoint}}}
 	m.answer(200, "Service %q", up.Service)
+}
+
+// PassthroughRoot is the location whose Service gets all TLS connections of the host,
+// where Passthrough: the first of path "/". A Placeholder leads nowhere then, not even
+// to spec.defaultBackend (semantics row J17).
+func (s *Server) PassthroughRoot() *Location {
+	for _, loc := range s.Locations {
+		if loc.Text == "/" {
+			return loc
+		}
+	}
+	// Every server is made with a root.
+	return nil
 }
 
 // certificateOf is the certificate for a server name: that of the name itself, or of

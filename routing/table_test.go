@@ -79,6 +79,54 @@ func TestLocationsAgreeWithTheRulesOfNginx(t *testing.T) {
 	}
 }
 
+// TestPassthroughNeedsTheRoot holds a host whose TLS is passed through to its path "/"
+// of type Prefix: without it nothing else answers (semantics row J17).
+func TestPassthroughNeedsTheRoot(t *testing.T) {
+	settings := routing.ControllerSettings{EnableSSLPassthrough: true}
+	service := &routing.Service{ClusterIP: "10.0.0.1"}
+	service.Name, service.Namespace = "web", "app"
+	snap := &routing.Snapshot{
+		Services: map[routing.Key]*routing.Service{{Namespace: "app", Name: "web"}: service},
+		Coverage: map[routing.Ref]routing.Coverage{{Kind: routing.Services}: {Read: true}},
+	}
+	for name, tc := range map[string]struct {
+		rule   rule
+		status int
+	}{
+		"root":        {rule{networkingv1.PathTypePrefix, "/", "web", false}, 200},
+		"narrow path": {rule{networkingv1.PathTypePrefix, "/api", "web", false}, 0},
+		"exact root":  {rule{networkingv1.PathTypeExact, "/", "web", false}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ing := ingressOf("web", 0, map[string]string{"ssl-passthrough": "true"}, "a.example", tc.rule)
+			table := routing.NewTable(snap, settings, []*networkingv1.Ingress{ing})
+			route := table.Match(routing.Request{HTTPS: true, Host: "a.example", Path: tc.rule.path})
+			if route.Status != tc.status || route.Undecided != "" {
+				t.Errorf("got %d (%q) by %v; want %d", route.Status, route.Undecided, route.Steps, tc.status)
+			}
+		})
+	}
+}
+
+// TestReferencesOfCatchAlls holds that Ingresses which answer for hosts that no rule
+// names find each other, and that a wildcard finds those above it.
+func TestReferencesOfCatchAlls(t *testing.T) {
+	alone := ingressOf("web", 0, nil, "")
+	alone.Spec.Rules, alone.Spec.DefaultBackend = nil, &networkingv1.IngressBackend{}
+	for name, tc := range map[string]struct {
+		ingress *networkingv1.Ingress
+		near    []string
+	}{
+		"no rules": {alone, []string{"", routing.CatchAllHost}},
+		"no host":  {ingressOf("web", 0, nil, ""), []string{routing.CatchAllHost}},
+		"wildcard": {ingressOf("web", 0, nil, "*.b.c.example"), []string{"*.c.example", "*.example", "www.*.b.c.example"}},
+	} {
+		if got := routing.ReferencesOf(tc.ingress).Near; !slices.Equal(got, tc.near) {
+			t.Errorf("%s: got %q; want %q", name, got, tc.near)
+		}
+	}
+}
+
 func answer(r *routing.Route) string {
 	switch {
 	case r.Status == 301:

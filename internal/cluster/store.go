@@ -16,7 +16,7 @@ import (
 // The indexes.
 const (
 	byService  = "service"  // EndpointSlices by namespace and Service
-	byHost     = "host"     // Ingresses by the hosts of their rules, "" for a rule without one, and their aliases
+	byHost     = "host"     // Ingresses by the hosts of their rules, "" for a rule without one, their aliases, and CatchAllHost
 	byUpstream = "upstream" // Ingresses by the names of their backends' upstreams
 )
 
@@ -51,9 +51,13 @@ func ofIngress(values func(*networkingv1.Ingress) []string) cache.IndexFunc {
 	}
 }
 
-// namedHosts are the hosts that an Ingress names.
+// namedHosts are the hosts that an Ingress names, or CatchAllHost.
 func namedHosts(ing *networkingv1.Ingress) []string {
-	return append(routing.ReferencesOf(ing).Hosts, routing.AliasesOf(ing)...)
+	hosts := append(routing.ReferencesOf(ing).Hosts, routing.AliasesOf(ing)...)
+	if routing.IsCatchAll(ing) {
+		hosts = append(hosts, routing.CatchAllHost)
+	}
+	return hosts
 }
 
 // store is the objects that Snapshots are made of, by kind.
