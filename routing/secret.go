@@ -41,7 +41,8 @@ type SecretFacts struct {
 // a certificate with its key nor a ca.crt.
 func (f *SecretFacts) Blank() bool {
 	has := func(key string) bool { return slices.Contains(f.Keys, key) }
-	return !has(caKey) && !(has(corev1.TLSCertKey) && has(corev1.TLSPrivateKeyKey))
+	pair := has(corev1.TLSCertKey) && has(corev1.TLSPrivateKeyKey)
+	return !pair && !has(caKey)
 }
 
 // CertificateFacts describes a leaf certificate.
