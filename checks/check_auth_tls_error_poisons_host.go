@@ -16,18 +16,18 @@ var authTLSErrorPoisonsHost = Check{
 	Name:  "auth-tls-error-poisons-host",
 	Title: "auth-tls-secret is not usable, so every request of the host is denied",
 	Text: `With the annotation auth-tls-secret, ingress-nginx asks clients for a certificate that the Secret's ca.crt signed. If the
-value is not the namespace/name of a Secret, or if that does not exist or is in another namespace, the controller closes
+value is not the namespace/name of a Secret, or if that does not exist, holds no certificate or is in another namespace, the controller closes
 the whole host: every path answers 403, those of other Ingresses and the challenges of cert-manager too.
 
 Write namespace/name, with the namespace of the Ingress, and create the Secret. The controller notices one that is created
 later.
 
-It only warns of a missing Secret, which may come later, and where the controller may allow other namespaces. Nothing is said of a canary, and where another Ingress has
+It only warns of a missing or empty Secret, which may be filled later, and where the controller may allow other namespaces. Nothing is said of a canary, and where another Ingress has
 closed the host already.`,
 	Example:     "no-namespace",
 	Since:       "0.1",
 	Default:     Deny,
-	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Secrets},
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Secrets, routing.SecretData},
 	Controllers: []string{routing.Nginx},
 	Run:         runAuthTLSErrorPoisonsHost,
 }
@@ -58,11 +58,17 @@ func runAuthTLSErrorPoisonsHost(ing *networkingv1.Ingress, snap *routing.Snapsho
 			return nil
 		}
 		name := config.Secrets[i].Key.Name
-		if snap.SecretExists(ing.Namespace, name) != routing.Absent {
+		facts, held := snap.Secret(ing.Namespace, name)
+		switch {
+		case snap.SecretExists(ing.Namespace, name) == routing.Absent:
+			f.Fact = fmt.Sprintf("Secret %s does not exist in namespace %s", quote(name), quote(ing.Namespace))
+			f.Accepted = didYouMean(name, snap.Names[routing.Ref{Kind: routing.Secrets, Namespace: ing.Namespace}])
+		case held == routing.Present && facts.Blank():
+			f.Fact = fmt.Sprintf("Secret %s has no key %s", quote(name), quote("ca.crt"))
+			f.Accepted = "must hold the certificates that sign those of clients"
+		default:
 			return nil
 		}
-		f.Fact = fmt.Sprintf("Secret %s does not exist in namespace %s", quote(name), quote(ing.Namespace))
-		f.Accepted = didYouMean(name, snap.Names[routing.Ref{Kind: routing.Secrets, Namespace: ing.Namespace}])
 		f.RestsOn = []routing.Ref{secretRef(ing, name)}
 		// It may come later, as Secrets of external stores do.
 		f.Tentative = true

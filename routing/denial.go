@@ -138,6 +138,9 @@ func (t *Table) clientCertificates(namespace string, c *Config) (denied string, 
 		if known != Present {
 			return "", false, Unread
 		}
+		if facts.Blank() {
+			return fmt.Sprintf("Secret %q of auth-tls-secret holds no certificate", ref.Key.Name), false, Present
+		}
 		return "", slices.Contains(facts.Keys, caKey) && (c.AuthTLS.VerifyClient == "" || c.AuthTLS.VerifyClient == "on"), Present
 	}
 	return "", false, Present

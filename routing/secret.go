@@ -37,6 +37,14 @@ type SecretFacts struct {
 	ManagedBy string
 }
 
+// Blank reports whether ingress-nginx can make nothing of the Secret: it holds neither
+// a certificate with its key nor a ca.crt.
+func (f *SecretFacts) Blank() bool {
+	has := func(key string) bool { return slices.Contains(f.Keys, key) }
+	pair := has(corev1.TLSCertKey) && has(corev1.TLSPrivateKeyKey)
+	return !pair && !has(caKey)
+}
+
 // CertificateFacts describes a leaf certificate.
 type CertificateFacts struct {
 	CommonName          string
