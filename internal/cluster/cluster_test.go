@@ -146,9 +146,6 @@ func TestUnreadKind(t *testing.T) {
 
 func TestConfirm(t *testing.T) {
 	client := fake.NewClientset(objects()...)
-	cl := start(t, client)
-	await(t, "sync", func() bool { return cl.Ready() == nil && cl.Synced() })
-
 	// The fake answers Gets differently from what its watches told.
 	client.PrependReactor("get", "services", func(a clienttesting.Action) (bool, runtime.Object, error) {
 		if a.(clienttesting.GetAction).GetName() == "api" {
@@ -159,6 +156,9 @@ func TestConfirm(t *testing.T) {
 	client.PrependReactor("get", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewInternalError(errors.New("boom"))
 	})
+	cl := start(t, client)
+	await(t, "sync", func() bool { return cl.Ready() == nil && cl.Synced() })
+
 	secret := routing.Ref{Kind: routing.Secrets, Namespace: "app", Name: "cert"}
 	snap := snapshot(t, cl,
 		routing.Ref{Kind: routing.Services, Namespace: "app", Name: "api"},
@@ -194,11 +194,11 @@ func TestConfirm(t *testing.T) {
 // API server, as a proxy before it may: it is no proof that an object is absent.
 func TestForeignNotFound(t *testing.T) {
 	client := fake.NewClientset(objects()...)
-	cl := start(t, client)
-	await(t, "sync", func() bool { return cl.Ready() == nil })
 	client.PrependReactor("get", "services", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewGenericServerResponse(404, "GET", corev1.Resource("services"), "web", "404 page not found", 0, true)
 	})
+	cl := start(t, client)
+	await(t, "sync", func() bool { return cl.Ready() == nil })
 	ref := routing.Ref{Kind: routing.Services, Namespace: "app", Name: "web"}
 	if _, known := snapshot(t, cl, ref).Service("app", "web"); known != routing.Unread {
 		t.Errorf("got %d, want unread", known)
@@ -207,13 +207,13 @@ func TestForeignNotFound(t *testing.T) {
 
 func TestConfirmEndsWithTheContext(t *testing.T) {
 	client := fake.NewClientset(objects()...)
-	cl := start(t, client)
-	await(t, "sync", func() bool { return cl.Ready() == nil })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	client.PrependReactor("get", "services", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, ctx.Err()
 	})
+	cl := start(t, client)
+	await(t, "sync", func() bool { return cl.Ready() == nil })
 	ref := routing.Ref{Kind: routing.Services, Namespace: "app", Name: "web"}
 	snap, err := cl.Snapshot(ctx, refs(), []routing.Ref{ref})
 	if err != nil {
