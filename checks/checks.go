@@ -100,6 +100,7 @@ func All() []Check {
 		dupThirdRule,
 		duplicatePathInOneIngress,
 		duplicatePathOlderWins,
+		duplicatePathStealsNewer,
 		extNameIPLiteral,
 		extNameLocalhost,
 		extNameNamedTargetPort,
