@@ -83,7 +83,7 @@ func ownerOf(ing *networkingv1.Ingress, snap *routing.Snapshot, s Subject) (owne
 		if !routing.Older(other, ing) || (first.ingress != nil && !routing.Older(other, first.ingress)) {
 			continue
 		}
-		if p := firstPath(other, s); p != nil {
+		if p := firstPath(other, s, false); p != nil {
 			first = owned{other, p}
 		}
 	}
@@ -93,16 +93,17 @@ func ownerOf(ing *networkingv1.Ingress, snap *routing.Snapshot, s Subject) (owne
 	return first, routing.Present
 }
 
-// firstPath returns the first path of that host and spelling, of whatever type,
-// that has a Service.
-func firstPath(ing *networkingv1.Ingress, s Subject) *networkingv1.HTTPIngressPath {
+// firstPath returns the first path of that host and spelling that has a Service: of
+// whatever type, or of the same.
+func firstPath(ing *networkingv1.Ingress, s Subject, sameType bool) *networkingv1.HTTPIngressPath {
 	for i := range ing.Spec.Rules {
 		http := ing.Spec.Rules[i].HTTP
 		if http == nil || ing.Spec.Rules[i].Host != s.Host {
 			continue
 		}
 		for j := range http.Paths {
-			if p := &http.Paths[j]; p.Backend.Service != nil && routing.EffectivePath(p.Path) == s.Path {
+			p := &http.Paths[j]
+			if p.Backend.Service != nil && routing.EffectivePath(p.Path) == s.Path && (!sameType || routing.EffectiveType(p.PathType) == s.Type) {
 				return p
 			}
 		}

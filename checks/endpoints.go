@@ -3,6 +3,8 @@
 package checks
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 
@@ -52,11 +54,11 @@ func withoutEndpoints(ing *networkingv1.Ingress, snap *routing.Snapshot, cause f
 		if port == nil || !isTCP(port) {
 			continue
 		}
-		slices, known := snap.SlicesOf(ing.Namespace, name)
+		all, known := snap.SlicesOf(ing.Namespace, name)
 		if known == routing.Unread {
 			continue
 		}
-		d := dead{Endpoints: routing.Resolve(svc, port, slices), service: svc, port: port}
+		d := dead{Endpoints: routing.Resolve(svc, port, all), service: svc, port: port}
 		if d.Usable > 0 {
 			continue
 		}
@@ -76,4 +78,55 @@ func withoutEndpoints(ing *networkingv1.Ingress, snap *routing.Snapshot, cause f
 		})
 	}
 	return findings
+}
+
+// inSlices reports the backends of which a slice that ingress-nginx uses, with ready
+// endpoints, does not say what its maker meant, where cause has a fact and an outcome to
+// tell of it.
+func inSlices(ing *networkingv1.Ingress, snap *routing.Snapshot, cause func(*corev1.ServicePort, *routing.EndpointSlice) (fact, outcome string)) []Finding {
+	var findings []Finding
+	for _, b := range asked(ing, snap, snap.ClassOf(ing)) {
+		name := b.Service.Name
+		svc, known := snap.Service(ing.Namespace, name)
+		if known != routing.Present || svc.External() || usesClusterIP(ing, svc) {
+			continue
+		}
+		port := svc.MatchPort(b.Service.Port)
+		if port == nil || !isTCP(port) {
+			continue
+		}
+		all, _ := snap.SlicesOf(ing.Namespace, name)
+		for _, slice := range all {
+			if routing.Resolve(svc, port, []*routing.EndpointSlice{slice}).Usable == 0 {
+				continue
+			}
+			fact, outcome := cause(port, slice)
+			if fact == "" {
+				continue
+			}
+			findings = append(findings, Finding{
+				Field:   b.field.Child("service", "port"),
+				Fact:    fact,
+				Outcome: outcome,
+				Subject: b.about("EndpointSlice/" + slice.Name + ":" + routing.BackendPort(b.Service.Port)),
+				RestsOn: []routing.Ref{
+					serviceRef(ing, name), {Kind: routing.EndpointSlices, Namespace: ing.Namespace, Name: name},
+				},
+				Tentative: true,
+			})
+			break
+		}
+	}
+	return findings
+}
+
+// numbersOf returns the numbers of the TCP ports of a slice, each once.
+func numbersOf(slice *routing.EndpointSlice) []int32 {
+	var numbers []int32
+	for _, p := range slice.Ports {
+		if p.TCP && p.Number != 0 && !slices.Contains(numbers, p.Number) {
+			numbers = append(numbers, p.Number)
+		}
+	}
+	return numbers
 }

@@ -31,3 +31,16 @@ func (t *Table) CertificateFor(name string) (Certificate, bool) {
 func (t *Table) AliasOf(alias string) *Server {
 	return t.aliases[alias]
 }
+
+// LocationOf is the location of a host that a request for the path gets to, whatever
+// it answers there. It is false where nginx refuses or redirects the path, and where
+// the location cannot be told for certain.
+func (t *Table) LocationOf(server *Server, path string) (*Location, bool) {
+	target, ok := parseTarget(path)
+	if !ok {
+		return nil, false
+	}
+	m := &match{Table: t, route: &Route{}, target: target}
+	loc, slash := m.findLocation(server)
+	return loc, loc != nil && !slash && m.route.Undecided == ""
+}
