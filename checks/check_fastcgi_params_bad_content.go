@@ -20,7 +20,7 @@ does not take up the Ingress at all: a new one is answered with 404; after a cha
 while kubectl shows the new one.
 
 Correct the entry first, and then write the Ingress: the controller does not notice a ConfigMap that is corrected later.
-Mind that a YAML block ("|") ends in the end of a line.`,
+Mind that a block of YAML ends in the end of a line.`,
 	Example:     "space",
 	Since:       "0.1",
 	Default:     Deny,

@@ -237,7 +237,8 @@ var codeWords = regexp.MustCompile(strings.Join([]string{
 	`\b(spec|metadata)(\.[A-Za-z]+)+`,
 	`\b([a-z]+\.)*kubernetes\.io/[-.a-z]*[a-z]`,
 	`\b[a-z]+[A-Z][A-Za-z]+\b`,
-	`(\*\.|\b([a-z]+\.)+)?\bexample\.com\b`,
+	`(\*\.)?(\b([a-z]+\.)+)?\bexample\.com\b`,
+	`_by_lua\b`,
 	`\b(tls|ca)\.(crt|key|crl)\b`,
 	`\bservice-upstream\b`,
 }, "|"))
