@@ -37,7 +37,7 @@ func runAppRootStealsRoot(ing *networkingv1.Ingress, snap *routing.Snapshot) []F
 	}
 	own := table.ConfigOf(ing).AppRoot
 	var findings []Finding
-	for _, host := range routing.ReferencesOf(ing).Hosts {
+	for _, host := range routing.HostsOf(ing) {
 		server := table.ServerOf(host)
 		if server == nil || !ownsPathOf(table, ing, host) {
 			continue

@@ -40,7 +40,7 @@ func runAppRootUnrouted(ing *networkingv1.Ingress, snap *routing.Snapshot) []Fin
 		return nil
 	}
 	var findings []Finding
-	for _, host := range routing.ReferencesOf(ing).Hosts {
+	for _, host := range routing.HostsOf(ing) {
 		server := table.ServerOf(host)
 		if server == nil || !firstAppRoot(server, ing) {
 			continue

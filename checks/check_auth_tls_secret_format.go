@@ -42,7 +42,7 @@ func runAuthTLSSecretFormat(ing *networkingv1.Ingress, snap *routing.Snapshot) [
 	if i < 0 || config.Secrets[i].Key.Namespace != ing.Namespace || config.AuthTLS.VerifyClient == "off" {
 		return nil
 	}
-	unguarded := slices.ContainsFunc(routing.ReferencesOf(ing).Hosts, func(host string) bool {
+	unguarded := slices.ContainsFunc(routing.HostsOf(ing), func(host string) bool {
 		return ownsPathOf(table, ing, host) && !asksForOther(table.ServerOf(host), config.AuthTLS.Secret)
 	})
 	if !unguarded {

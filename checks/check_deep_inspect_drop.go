@@ -33,7 +33,7 @@ and nothing is said.`,
 }
 
 func runDeepInspectDrop(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
-	if _, settings := configOf(ing, snap); settings.DisableDeepInspect {
+	if config, settings := configOf(ing, snap); settings.DisableDeepInspect || config.Dropped == "" {
 		return nil
 	}
 	var findings []Finding

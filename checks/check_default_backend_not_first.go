@@ -42,7 +42,7 @@ func runDefaultBackendNotFirst(ing *networkingv1.Ingress, snap *routing.Snapshot
 	}
 	var findings []Finding
 	told := false
-	for _, host := range routing.ReferencesOf(ing).Hosts {
+	for _, host := range routing.HostsOf(ing) {
 		server := table.ServerOf(host)
 		root := rootOf(server)
 		switch {

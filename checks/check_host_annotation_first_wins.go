@@ -43,7 +43,7 @@ func runHostAnnotationFirstWins(ing *networkingv1.Ingress, snap *routing.Snapsho
 	}
 	var findings []Finding
 	for _, name := range hostAnnotations {
-		for _, host := range routing.ReferencesOf(ing).Hosts {
+		for _, host := range routing.HostsOf(ing) {
 			winner := firstToSet(ing, snap, table, name, host)
 			if winner == nil || sameHostSetting(table.ConfigOf(ing), table.ConfigOf(winner), ing, winner, name) {
 				continue

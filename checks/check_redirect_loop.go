@@ -41,7 +41,7 @@ func runRedirectLoop(ing *networkingv1.Ingress, snap *routing.Snapshot) []Findin
 	if redirect.Permanent {
 		name = "permanent-redirect"
 	}
-	for _, host := range routing.ReferencesOf(ing).Hosts {
+	for _, host := range routing.HostsOf(ing) {
 		if redirect.URL == "" || !ownsPathOf(table, ing, host) {
 			continue
 		}

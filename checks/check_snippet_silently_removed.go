@@ -3,6 +3,7 @@
 package checks
 
 import (
+	"slices"
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -35,10 +36,13 @@ func runSnippetSilentlyRemoved(ing *networkingv1.Ingress, snap *routing.Snapshot
 		return nil
 	}
 	var findings []Finding
-	for _, a := range routing.Annotations() {
-		key := annotationKey(ing, settings, a.Name)
+	for key, value := range ing.Annotations {
+		name := key[strings.LastIndexByte(key, '/')+1:]
 		// Without a prefix it is none of the controller's.
-		if !strings.HasSuffix(a.Name, "-snippet") || strings.TrimSpace(ing.Annotations[key]) == "" || key == a.Name {
+		if !strings.HasSuffix(name, "-snippet") || strings.TrimSpace(value) == "" || key == name || key != annotationKey(ing, settings, name) {
+			continue
+		}
+		if _, known := routing.AnnotationNamed(name); !known {
 			continue
 		}
 		findings = append(findings, Finding{
@@ -46,8 +50,9 @@ func runSnippetSilentlyRemoved(ing *networkingv1.Ingress, snap *routing.Snapshot
 			Fact:     "ingress-nginx leaves out the snippet, since allow-snippet-annotations is not true",
 			Accepted: "must not be set",
 			Outcome:  "requests are served as if it were absent",
-			Subject:  Subject{Object: "annotation/" + a.Name},
+			Subject:  Subject{Object: "annotation/" + name},
 		})
 	}
+	slices.SortFunc(findings, func(a, b Finding) int { return strings.Compare(a.Subject.Object, b.Subject.Object) })
 	return findings
 }

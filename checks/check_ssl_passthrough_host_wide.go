@@ -68,7 +68,7 @@ func missedByPassthrough(ing *networkingv1.Ingress, snap *routing.Snapshot) []Fi
 func takenByPassthrough(ing *networkingv1.Ingress, table *routing.Table) []Finding {
 	var findings []Finding
 	at, _ := annotationOf(ing, "ssl-passthrough")
-	for _, host := range routing.ReferencesOf(ing).Hosts {
+	for _, host := range routing.HostsOf(ing) {
 		server := table.ServerOf(host)
 		root := passedTo(server)
 		if root == nil || server.Oldest != ing {

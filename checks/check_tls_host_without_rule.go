@@ -33,7 +33,7 @@ the certificate. A host of a rule that no entry lists is reported as tls-rule-ho
 func runTLSHostWithoutRule(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	table := tableOf(ing, snap)
 	// Rules without host, and Ingresses without rules, have checks of their own.
-	hosts := slices.DeleteFunc(routing.ReferencesOf(ing).Hosts, func(host string) bool { return host == "" })
+	hosts := slices.DeleteFunc(routing.HostsOf(ing), func(host string) bool { return host == "" })
 	if table == nil || len(hosts) == 0 || routing.CertificateRequested(ing) || routing.PassesTLSThrough(ing) {
 		return nil
 	}

@@ -36,7 +36,7 @@ func runWWWRedirectCert(ing *networkingv1.Ingress, snap *routing.Snapshot) []Fin
 		return nil
 	}
 	var findings []Finding
-	for _, host := range routing.ReferencesOf(ing).Hosts {
+	for _, host := range routing.HostsOf(ing) {
 		twin := routing.WWWTwin(host)
 		use, listed := listedUse(ing, twin)
 		if !listed || unnamed(host) || table.ServerOf(twin) != nil || !ownsPathOf(table, ing, host) {

@@ -36,7 +36,7 @@ func runWWWRedirectSkipped(ing *networkingv1.Ingress, snap *routing.Snapshot) []
 		return nil
 	}
 	var findings []Finding
-	hosts := routing.ReferencesOf(ing).Hosts
+	hosts := routing.HostsOf(ing)
 	for _, host := range hosts {
 		twin := routing.WWWTwin(host)
 		if host == "" || strings.HasPrefix(host, "www.") || !slices.Contains(hosts, twin) {

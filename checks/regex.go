@@ -49,7 +49,7 @@ func overtakenByIngress(ing *networkingv1.Ingress, snap *routing.Snapshot, turne
 		return nil
 	}
 	var all []overtaken
-	for _, host := range routing.ReferencesOf(ing).Hosts {
+	for _, host := range routing.HostsOf(ing) {
 		server := table.ServerOf(host)
 		if server == nil || !server.Regex || !sharesHost(server, ing) {
 			continue
