@@ -16,6 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/routegate/routegate/checks"
 	"github.com/routegate/routegate/internal/cluster"
 	"github.com/routegate/routegate/routing"
@@ -33,6 +35,9 @@ const (
 	// This names the value of spec.controller whose installation has the flag
 	// --enable-ssl-passthrough.
 	passthroughPrefix = "# with ssl-passthrough: "
+	// This gives the confirmed routing.ControllerSettings of k8s.io/ingress-nginx, as
+	// YAML in one line.
+	confirmedPrefix = "# with confirmed-settings: "
 )
 
 // now is when fixtures are judged: their certificates are valid then unless
@@ -77,6 +82,13 @@ func readFixture(t *testing.T, path string) fixture {
 			fx.settings.Controllers = map[string]routing.ControllerSettings{
 				strings.TrimSpace(controller): {EnableSSLPassthrough: true},
 			}
+		}
+		if text, ok := strings.CutPrefix(line, confirmedPrefix); ok {
+			settings := routing.ControllerSettings{Confirmed: true}
+			if err := yaml.UnmarshalStrict([]byte(text), &settings); err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			fx.settings.Controllers = map[string]routing.ControllerSettings{"k8s.io/ingress-nginx": settings}
 		}
 	}
 	if !*update && fx.bad != (len(fx.want) > 0) {
