@@ -62,7 +62,7 @@ type ControllerSettings struct {
 	PreserveTrailingSlash bool `json:"preserveTrailingSlash,omitempty"`
 	// NoTLSRedirectLocations is no-tls-redirect-locations of the ConfigMap, split
 	// at the commas. Nil means /.well-known/acme-challenge.
-	NoTLSRedirectLocations []string `json:"noTLSRedirectLocations,omitempty"`
+	NoTLSRedirectLocations []string `json:"noTLSRedirectLocations,omitzero"`
 	// GlobalAllowedResponseHeaders is global-allowed-response-headers of the
 	// ConfigMap: the headers that the annotation custom-headers may set.
 	GlobalAllowedResponseHeaders []string `json:"globalAllowedResponseHeaders,omitempty"`
