@@ -122,7 +122,7 @@ func (s *Static) Snapshot(_ context.Context, refs routing.References, _ []routin
 
 func (s *Static) snapshot(refs routing.References) *routing.Snapshot {
 	snap := s.store.snapshot(refs, s.Settings, s.Now, maps.Clone(s.coverage))
-	for s.frozen.judge(s.store, s.Settings, maxJudged) {
+	for s.frozen.judge(s.store, func() routing.Settings { return s.Settings }, maxJudged) {
 	}
 	snap.Frozen = s.frozen.all()
 	return snap

@@ -13,12 +13,14 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/routegate/routegate/routing"
@@ -38,8 +40,22 @@ type Controller struct {
 // program is the name of the controller's executable.
 const program = "nginx-ingress-controller"
 
-// FromPod returns the installation whose pods, in that namespace, are like this one.
-func FromPod(namespace string, pod *corev1.PodSpec) (*Controller, error) {
+// FromObject returns the installation that a Deployment or DaemonSet runs. Nil stands
+// for one that does not exist.
+func FromObject(obj any) (*Controller, error) {
+	switch o := obj.(type) {
+	case *appsv1.Deployment:
+		return fromPod(o.Namespace, &o.Spec.Template.Spec)
+	case *appsv1.DaemonSet:
+		return fromPod(o.Namespace, &o.Spec.Template.Spec)
+	case nil:
+		return nil, errors.New("it does not exist")
+	}
+	return nil, fmt.Errorf("%T is no Deployment or DaemonSet", obj)
+}
+
+// fromPod returns the installation whose pods, in that namespace, are like this one.
+func fromPod(namespace string, pod *corev1.PodSpec) (*Controller, error) {
 	for i := range pod.Containers {
 		if c := &pod.Containers[i]; len(pod.Containers) == 1 || c.Name == "controller" || runs(c) {
 			return fromContainer(namespace, c)
@@ -242,4 +258,31 @@ func split(text string) []string {
 		}
 	}
 	return elements
+}
+
+// Known is the settings of one installation.
+type Known struct {
+	// Class is the value of spec.controller that it serves.
+	Class    string
+	Settings routing.ControllerSettings
+}
+
+// Merge returns the settings by value of spec.controller: those given, except where
+// others were read. Installations that share the value but not the settings leave open
+// what happens to an Ingress, so nothing of them is confirmed.
+func Merge(given map[string]routing.ControllerSettings, read []Known) map[string]routing.ControllerSettings {
+	merged := map[string]routing.ControllerSettings{}
+	for _, k := range read {
+		if other, ok := merged[k.Class]; ok && !reflect.DeepEqual(other, k.Settings) {
+			k.Settings = other
+			k.Settings.Confirmed = false
+		}
+		merged[k.Class] = k.Settings
+	}
+	for class, s := range given {
+		if _, ok := merged[class]; !ok {
+			merged[class] = s
+		}
+	}
+	return merged
 }

@@ -7,9 +7,9 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
@@ -79,14 +79,10 @@ func read(t *testing.T, path string) golden {
 	configMaps := map[routing.Key]map[string]string{}
 	for _, obj := range objects {
 		switch o := obj.(type) {
-		case *appsv1.Deployment:
-			controller, err = settings.FromPod(o.Namespace, &o.Spec.Template.Spec)
-		case *appsv1.DaemonSet:
-			controller, err = settings.FromPod(o.Namespace, &o.Spec.Template.Spec)
 		case *corev1.ConfigMap:
 			configMaps[routing.Key{Namespace: o.Namespace, Name: o.Name}] = o.Data
 		default:
-			t.Fatalf("%T is no part of a controller", obj)
+			controller, err = settings.FromObject(obj)
 		}
 	}
 	if err != nil {
@@ -116,5 +112,19 @@ func TestParseWorkload(t *testing.T) {
 		if (err != nil) != (want == "") || (err == nil && w.String() != want) {
 			t.Errorf("%q: got %s, %v", text, w, err)
 		}
+	}
+}
+
+func TestMerge(t *testing.T) {
+	yes := routing.ControllerSettings{Confirmed: true}
+	catchAll := routing.ControllerSettings{Confirmed: true, DisableCatchAll: true}
+	given := map[string]routing.ControllerSettings{"a": yes, "b": yes}
+	got := settings.Merge(given, []settings.Known{{Class: "b", Settings: catchAll}, {Class: "c", Settings: yes}, {Class: "c", Settings: yes}, {Class: "d", Settings: yes}, {Class: "d", Settings: catchAll}})
+	want := map[string]routing.ControllerSettings{"a": yes, "b": catchAll, "c": yes, "d": {}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if len(given) != 2 {
+		t.Errorf("what was given is now %+v", given)
 	}
 }
