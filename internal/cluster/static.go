@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/routegate/routegate/internal/settings"
 	"github.com/routegate/routegate/routing"
 )
 
@@ -31,6 +32,10 @@ type Static struct {
 	// Settings and Now are copied into every Snapshot.
 	Settings routing.Settings
 	Now      time.Time
+	// Known are the settings that were read of controllers, and Unknown says why those of
+	// others are not known.
+	Known   []settings.Known
+	Unknown []error
 
 	store    store
 	frozen   *frozen

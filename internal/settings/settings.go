@@ -286,3 +286,47 @@ func Merge(given map[string]routing.ControllerSettings, read []Known) map[string
 	}
 	return merged
 }
+
+// Source is where the objects of a controller are read, once. Nil stands for an object
+// that does not exist.
+type Source interface {
+	// Workload returns an *appsv1.Deployment or *appsv1.DaemonSet.
+	Workload(Workload) (any, error)
+	ConfigMap(routing.Key) (*corev1.ConfigMap, error)
+}
+
+// Read returns the settings of the controllers that run in the workloads, and why those
+// of some are not known.
+func Read(workloads []Workload, from Source) (known []Known, unknown []error) {
+	for _, w := range workloads {
+		k, err := read(w, from)
+		if err != nil {
+			unknown = append(unknown, fmt.Errorf("%s: %w", w, err))
+			continue
+		}
+		known = append(known, k)
+	}
+	return known, unknown
+}
+
+func read(w Workload, from Source) (Known, error) {
+	obj, err := from.Workload(w)
+	if err != nil {
+		return Known{}, err
+	}
+	controller, err := FromObject(obj)
+	if err != nil {
+		return Known{}, err
+	}
+	var data map[string]string
+	if key := controller.ConfigMap; key != (routing.Key{}) {
+		configMap, err := from.ConfigMap(key)
+		if err != nil {
+			return Known{}, fmt.Errorf("ConfigMap %s/%s: %w", key.Namespace, key.Name, err)
+		}
+		if configMap != nil {
+			data = configMap.Data
+		}
+	}
+	return Known{controller.Class, controller.Settings(data)}, nil
+}
