@@ -45,6 +45,25 @@ const validatePath = "/validate-ingress"
 // controllerUsage is the help of --controller-deployment.
 const controllerUsage = "namespace/name of the Deployment of an ingress-nginx, or daemonset/namespace/name, to read its flags and ConfigMap from; may be given several times"
 
+// settingsUsage is the help of --controller-settings.
+const settingsUsage = "YAML file with the settings of each ingress-nginx by its value of spec.controller; those that are read of --controller-deployment take precedence"
+
+// readSettings reads the file of --controller-settings, nil where none is named.
+func readSettings(path string) (map[string]routing.ControllerSettings, error) {
+	if path == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("--controller-settings: %w", err)
+	}
+	given, err := settings.ParseFile(data)
+	if err != nil {
+		return nil, fmt.Errorf("--controller-settings %s: %w", path, err)
+	}
+	return given, nil
+}
+
 // serveOptions are the flags of serve.
 type serveOptions struct {
 	kubeconfig string
@@ -65,6 +84,7 @@ type serveOptions struct {
 	nginxControllers []string
 	running          []string
 	controllers      []string
+	settingsFile     string
 	liveReads        int
 	secretAccess     string
 
@@ -108,6 +128,7 @@ func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.nginxControllers, "ingress-nginx-controllers", []string{"k8s.io/ingress-nginx"}, "values of an IngressClass's spec.controller that mean ingress-nginx")
 	f.StringSliceVar(&o.running, "running-controllers", nil, "values of spec.controller of which a controller runs here; without it, nothing is said of the others")
 	f.StringSliceVar(&o.controllers, "controller-deployment", nil, controllerUsage)
+	f.StringVar(&o.settingsFile, "controller-settings", "", settingsUsage)
 	f.StringVar(&o.secretAccess, "secret-access", string(cluster.SecretsFull), "how to read Secrets: off, get, metadata or full")
 	f.IntVar(&o.liveReads, "live-reads", 32, "how many objects to read from the API server at a time when confirming denials")
 	f.IntVarP(&o.verbosity, "verbosity", "v", 0, "log verbosity: 0, or 1 for a line per request")
@@ -191,13 +212,17 @@ func serve(ctx context.Context, o *serveOptions) error {
 	if err != nil {
 		return err
 	}
+	given, err := readSettings(o.settingsFile)
+	if err != nil {
+		return err
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	cl, err := cluster.New(cluster.Config{
 		Client:       client,
 		Metadata:     meta,
 		SecretAccess: cluster.SecretAccess(o.secretAccess),
-		Settings:     routing.Settings{NginxControllers: o.nginxControllers, RunningControllers: o.running},
+		Settings:     routing.Settings{NginxControllers: o.nginxControllers, RunningControllers: o.running, Controllers: given},
 		Workloads:    workloads,
 		LiveReads:    o.liveReads,
 		Log:          log.WithName("cluster"),

@@ -40,6 +40,7 @@ type sourceOptions struct {
 	class            string
 	nginxControllers []string
 	controllers      []string
+	settingsFile     string
 
 	// now is the clock of tests, nil for the real one.
 	now func() time.Time
@@ -70,7 +71,9 @@ func (o *sourceOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.class, "class", "", "IngressClass, or value of its spec.controller, where there are several installations of ingress-nginx")
 	f.StringSliceVar(&o.nginxControllers, "ingress-nginx-controllers", []string{"k8s.io/ingress-nginx"}, "values of an IngressClass's spec.controller that mean ingress-nginx")
 	f.StringSliceVar(&o.controllers, "controller-deployment", nil, controllerUsage)
+	f.StringVar(&o.settingsFile, "controller-settings", "", settingsUsage)
 	_ = cmd.MarkFlagDirname("kustomize")
+	_ = cmd.MarkFlagFilename("controller-settings", "yaml", "yml")
 	_ = cmd.RegisterFlagCompletionFunc("class", cobra.NoFileCompletions)
 	_ = cmd.RegisterFlagCompletionFunc("controller-deployment", cobra.NoFileCompletions)
 }
@@ -94,6 +97,10 @@ func (o *sourceOptions) load(ctx context.Context, stdin io.Reader, stderr io.Wri
 	if err != nil {
 		return nil, fmt.Errorf("--controller-deployment %w", err)
 	}
+	given, err := readSettings(o.settingsFile)
+	if err != nil {
+		return nil, err
+	}
 	var static *cluster.Static
 	if w.manifests || *o.files.Recursive {
 		now := time.Now
@@ -110,7 +117,7 @@ func (o *sourceOptions) load(ctx context.Context, stdin io.Reader, stderr io.Wri
 		return nil, err
 	}
 	static.Settings.NginxControllers = o.nginxControllers
-	static.Settings.Controllers = settings.Merge(nil, static.Known)
+	static.Settings.Controllers = settings.Merge(given, static.Known)
 	for _, err := range static.Unknown {
 		_, _ = fmt.Fprintf(stderr, "The settings of a controller are not known, so its defaults are taken: %v\n", err)
 	}

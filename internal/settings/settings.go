@@ -117,7 +117,7 @@ func expand(arg string, env map[string]string) string {
 // FromArgs returns the installation that runs with these arguments, its own name not
 // among them, from that image. Unknown flags are ignored.
 func FromArgs(args []string, image string) (*Controller, error) {
-	c := &Controller{settings: defaultsOf(image)}
+	c := &Controller{settings: defaultsOf(tagOf(image))}
 	s := &c.settings
 	var configMap string
 	validation, deepInspect := !s.DisableAnnotationValidation, true
@@ -147,25 +147,36 @@ func FromArgs(args []string, image string) (*Controller, error) {
 	})
 	s.DisableAnnotationValidation, s.DisableDeepInspect = !validation, !deepInspect
 	if configMap != "" {
-		namespace, name, ok := strings.Cut(configMap, "/")
-		if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
+		key, ok := keyOf(configMap)
+		if !ok {
 			errs = append(errs, fmt.Errorf("--configmap=%s: must be namespace/name", configMap))
 		}
-		c.ConfigMap = routing.Key{Namespace: namespace, Name: name}
+		c.ConfigMap = key
 	}
 	return c, errors.Join(errs...)
+}
+
+// keyOf reads namespace/name.
+func keyOf(text string) (routing.Key, bool) {
+	namespace, name, ok := strings.Cut(text, "/")
+	return routing.Key{Namespace: namespace, Name: name}, ok && namespace != "" && name != "" && !strings.Contains(name, "/")
 }
 
 // version matches the tag of an image of the controller, with the minor version of
 // version 1.
 var version = regexp.MustCompile(`^(?:[a-z]+-)?v?(1\.([0-9]+)(?:\.[0-9]+)?)(?:[^.0-9].*)?$`)
 
-// defaultsOf returns the defaults of the version that the image's tag names. They are
-// confirmed where what this program knows of v1.15.1 holds for that version too; where
-// it cannot be told from the tag, they are those of v1.15.1.
-func defaultsOf(image string) routing.ControllerSettings {
+// tagOf returns the tag of an image, empty where it has none.
+func tagOf(image string) string {
 	name, _, _ := strings.Cut(image, "@")
 	_, tag, _ := strings.Cut(path.Base(name), ":")
+	return tag
+}
+
+// defaultsOf returns the defaults of the version that a tag names. They are confirmed
+// where what this program knows of v1.15.1 holds for that version too; where it cannot
+// be told from the tag, they are those of v1.15.1.
+func defaultsOf(tag string) routing.ControllerSettings {
 	s := routing.ControllerSettings{Version: tag}
 	found := version.FindStringSubmatch(tag)
 	if found == nil {
