@@ -4,6 +4,7 @@ package cluster_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -127,5 +128,30 @@ func TestSettingsThatCannotBeRead(t *testing.T) {
 				t.Errorf("got %+v", s)
 			}
 		})
+	}
+}
+
+// TestReadSettings reads once what a user may read.
+func TestReadSettings(t *testing.T) {
+	at := metav1.ObjectMeta{Namespace: "ingress-nginx", Name: "edge"}
+	client := fake.NewClientset(
+		&appsv1.Deployment{ObjectMeta: at, Spec: appsv1.DeploymentSpec{Template: controllerPod("--configmap=ingress-nginx/edge")}},
+		&appsv1.DaemonSet{ObjectMeta: at, Spec: appsv1.DaemonSetSpec{Template: controllerPod("--controller-class=example.com/edge", "--configmap=closed/edge")}},
+		&corev1.ConfigMap{ObjectMeta: at, Data: map[string]string{"annotations-risk-level": "Critical"}},
+	)
+	client.PrependReactor("get", "configmaps", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		return action.GetNamespace() == "closed", nil, apierrors.NewForbidden(corev1.Resource("configmaps"), "edge", nil)
+	})
+	workloads, err := settings.ParseWorkloads([]string{"ingress-nginx/edge", "daemonset/ingress-nginx/edge", "ingress-nginx/gone", "ingress-nginx/edge"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, unknown := cluster.ReadSettings(t.Context(), client, workloads)
+	if len(known) != 1 || known[0].Class != nginxController || known[0].Settings.RiskLevel() != routing.RiskCritical || !known[0].Settings.Confirmed {
+		t.Errorf("got %+v", known)
+	}
+	const want = "DaemonSet ingress-nginx/edge: ConfigMap closed/edge: you are not allowed to get it\nDeployment ingress-nginx/gone: it does not exist"
+	if got := errors.Join(unknown...).Error(); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
