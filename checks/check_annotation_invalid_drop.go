@@ -17,11 +17,12 @@ reason stands only in the controller's log.
 
 Correct the value as the message says, or remove the annotation.
 
-It denies only under the preset strict, because a controller with --enable-annotation-validation=false, or one before
-1.12, takes up the Ingress. An empty value is never refused, and a value that is merely ignored is not reported here.`,
+It denies only where the settings of the controller are confirmed and under the preset strict, because a controller with
+--enable-annotation-validation=false, or one before 1.12, takes up the Ingress. An empty value is never refused, and a value that is merely ignored is not reported here.`,
 	Example:     "limit",
 	Since:       "0.1",
 	Default:     Warn,
+	Confirmed:   Deny,
 	Strict:      Deny,
 	Reads:       []routing.Kind{routing.IngressClasses},
 	Controllers: []string{routing.Nginx},

@@ -18,11 +18,12 @@ new one.
 
 Remove the annotation, or have the operator set annotations-risk-level to Critical and allow-snippet-annotations to true.
 
-It denies only under the preset strict, because the operator may have raised the level, and controllers before 1.12 take
-every risk by default.`,
+It denies only where the settings of the controller are confirmed and under the preset strict, because the operator may
+have raised the level, and controllers before 1.12 take every risk by default.`,
 	Example:     "configuration-snippet",
 	Since:       "0.1",
 	Default:     Warn,
+	Confirmed:   Deny,
 	Strict:      Deny,
 	Reads:       []routing.Kind{routing.IngressClasses},
 	Controllers: []string{routing.Nginx},

@@ -17,11 +17,13 @@ not its namespace/name, or if it does not exist, every path of the Ingress answe
 Write namespace/name. A ConfigMap that is created after the Ingress is not noticed until the Ingress changes. Each header
 must be in global-allowed-response-headers of the controller as well, which is not looked at here.
 
-It only warns where it depends on flags of the controller, and of a missing ConfigMap. Nothing is said of a canary, whose
+It denies only where the settings of the controller are confirmed and under the preset strict, and only warns of a
+missing ConfigMap. Nothing is said of a canary, whose
 annotations do not count, and where older Ingresses have all the paths.`,
 	Example:     "bare-name",
 	Since:       "0.1",
 	Default:     Warn,
+	Confirmed:   Deny,
 	Strict:      Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.ConfigMaps},
 	Controllers: []string{routing.Nginx},

@@ -28,7 +28,7 @@ and nothing is said.`,
 }
 
 func runPassthroughFlagOff(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
-	if !routing.PassesTLSThrough(ing) || routing.IsCanary(ing) || snap.Settings.Of(snap.ClassOf(ing).SpecController).EnableSSLPassthrough {
+	if !routing.PassesTLSThrough(ing) || routing.IsCanary(ing) || snap.SettingsOf(ing).EnableSSLPassthrough {
 		return nil
 	}
 	at, value := annotationOf(ing, "ssl-passthrough")

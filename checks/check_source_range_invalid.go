@@ -16,12 +16,13 @@ network, ingress-nginx denies everybody: every path of the Ingress answers 503.
 
 Correct the element. Host names are not possible.
 
-It denies only under the preset strict, and warns of an empty value. It only warns where it
-depends on flags of the controller. Nothing is said of a canary, whose
+It denies only where the settings of the controller are confirmed and under the preset strict, and only warns of an empty
+value. Nothing is said of a canary, whose
 annotations do not count, and where older Ingresses have all the paths.`,
 	Example:     "host-name",
 	Since:       "0.1",
 	Default:     Warn,
+	Confirmed:   Deny,
 	Strict:      Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},

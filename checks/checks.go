@@ -41,6 +41,9 @@ type Check struct {
 	Since string
 	// Default is the mode under the preset standard.
 	Default Mode
+	// Confirmed is the mode under the preset standard where the settings of the
+	// Ingress's controller are confirmed, where it differs from Default.
+	Confirmed Mode
 	// Strict is the mode under the preset strict, where it differs from Default.
 	Strict Mode
 	// Reads lists every kind that Run looks up in the Snapshot. It decides what
@@ -316,6 +319,12 @@ func Validate(list []Check) error {
 		}
 		if !slices.Contains([]Mode{Deny, Warn, Off}, c.Default) {
 			fault("Default must be one of deny, warn, off")
+		}
+		if !slices.Contains([]Mode{"", Deny, Warn, Off}, c.Confirmed) {
+			fault("Confirmed must be empty or one of deny, warn, off")
+		}
+		if c.Confirmed != "" && !slices.Equal(c.Controllers, []string{routing.Nginx}) {
+			fault("Confirmed needs Controllers to be ingress-nginx alone, whose settings are known")
 		}
 		if !slices.Contains([]Mode{"", Deny, Warn, Off}, c.Strict) {
 			fault("Strict must be empty or one of deny, warn, off")

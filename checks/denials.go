@@ -115,9 +115,12 @@ func belongs(names []string, name string) bool {
 }
 
 // lenientConfig is what the annotations mean to an installation with the flags that
-// let the most pass. What it refuses as well, every installation refuses.
+// let the most pass, unless its settings are confirmed. What it refuses as well, every
+// installation refuses that may be meant.
 func lenientConfig(ing *networkingv1.Ingress, settings routing.ControllerSettings) *routing.Config {
-	settings.DisableAnnotationValidation, settings.AllowCrossNamespace = true, true
+	if !settings.Confirmed {
+		settings.DisableAnnotationValidation, settings.AllowCrossNamespace = true, true
+	}
 	return routing.ConfigOf(ing, settings)
 }
 
@@ -157,7 +160,7 @@ func ownsPathOf(table *routing.Table, ing *networkingv1.Ingress, host string) bo
 // configOf is what the annotations of the Ingress mean to the controller that serves
 // it, and the settings of that one.
 func configOf(ing *networkingv1.Ingress, snap *routing.Snapshot) (*routing.Config, routing.ControllerSettings) {
-	settings := snap.Settings.Of(snap.ClassOf(ing).SpecController)
+	settings := snap.SettingsOf(ing)
 	config := routing.Once(snap, configKey{ing}, func(snap *routing.Snapshot) *routing.Config {
 		if table, known := snap.Observe(nil).TableOf(ing); known == routing.Present && table.ConfigOf(ing) != nil {
 			return table.ConfigOf(ing)

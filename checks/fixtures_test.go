@@ -4,7 +4,6 @@ package checks_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -16,6 +15,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"sigs.k8s.io/yaml"
 
 	"github.com/routegate/routegate/checks"
 	"github.com/routegate/routegate/internal/cluster"
@@ -31,7 +32,8 @@ const (
 	// These give routing.Settings.RunningControllers and NginxControllers.
 	runningPrefix = "# with running-controllers: "
 	nginxPrefix   = "# with nginx-controllers: "
-	// This gives the routing.ControllerSettings of k8s.io/ingress-nginx, as JSON.
+	// This gives the confirmed routing.ControllerSettings of k8s.io/ingress-nginx, as
+	// YAML in one line.
 	settingsPrefix = "# with settings: "
 )
 
@@ -73,14 +75,12 @@ func readFixture(t testing.TB, path string) fixture {
 		if nginx, ok := strings.CutPrefix(line, nginxPrefix); ok {
 			fx.settings.NginxControllers = strings.Split(strings.TrimSpace(nginx), ",")
 		}
-		if settings, ok := strings.CutPrefix(line, settingsPrefix); ok {
-			var given routing.ControllerSettings
-			decoder := json.NewDecoder(strings.NewReader(settings))
-			decoder.DisallowUnknownFields()
-			if err := decoder.Decode(&given); err != nil {
+		if text, ok := strings.CutPrefix(line, settingsPrefix); ok {
+			settings := routing.ControllerSettings{Confirmed: true}
+			if err := yaml.UnmarshalStrict([]byte(text), &settings); err != nil {
 				t.Fatalf("%s: %v", path, err)
 			}
-			fx.settings.Controllers = map[string]routing.ControllerSettings{"k8s.io/ingress-nginx": given}
+			fx.settings.Controllers = map[string]routing.ControllerSettings{"k8s.io/ingress-nginx": settings}
 		}
 	}
 	if !*update && fx.bad != (len(fx.want) > 0) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,6 +111,9 @@ Each check is one reason why an Ingress does not route. Its name stands in paren
 `)
 	for _, c := range all {
 		mode := string(c.Default)
+		if c.Confirmed != "" {
+			mode += ", confirmed: " + string(c.Confirmed)
+		}
 		if c.Strict != "" {
 			mode += ", strict: " + string(c.Strict)
 		}
@@ -125,7 +129,9 @@ Each check is one reason why an Ingress does not route. Its name stands in paren
 | off | it is accepted, and nothing is said |
 
 The table shows the modes of the preset ` + "`standard`" + `. Under the preset ` + "`observe`" + ` what would deny only warns. Under the
-preset ` + "`strict`" + ` the checks with a second mode have that one.
+preset ` + "`strict`" + ` the checks with a mode of that name have it. The mode named confirmed holds under the preset ` + "`standard`" + `
+where the settings of the controller that serves the Ingress are confirmed: Routegate has read them from the controller, or
+the operator has given them.
 
 Even in mode deny a check only warns of a fault that the Ingress had before an update, of a fault in another object during a
 dry run, and of what may heal by itself. [When it does not deny](../../README.md#when-it-does-not-deny) says more.
@@ -189,10 +195,14 @@ var effects = map[checks.Mode]string{
 }
 
 func modesOf(c checks.Check) string {
-	if c.Strict == "" {
-		return effects[c.Default]
+	text := effects[c.Default]
+	if c.Confirmed != "" {
+		text += "; where the settings of the controller are confirmed: " + effects[c.Confirmed]
 	}
-	return effects[c.Default] + "; under the preset `strict`: " + effects[c.Strict]
+	if c.Strict != "" {
+		text += "; under the preset `strict`: " + effects[c.Strict]
+	}
+	return text
 }
 
 func appliesTo(c checks.Check) string {
@@ -286,7 +296,7 @@ func readExample(c checks.Check) (example, error) {
 			return example{}, fmt.Errorf("a message of the Example holds a backtick: %s", message)
 		}
 		certain, tentative := strings.CutSuffix(message, " [tentative]")
-		if tentative && (c.Default == checks.Deny || c.Strict == checks.Deny) {
+		if tentative && slices.Contains([]checks.Mode{c.Default, c.Confirmed, c.Strict}, checks.Deny) {
 			return example{}, fmt.Errorf("the Example must be one of which the check is certain")
 		}
 		ex.messages[i] = certain

@@ -3,6 +3,7 @@
 package routing
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -38,6 +39,20 @@ func (r Risk) String() string {
 		return "unknown"
 	}
 	return [...]string{"Low", "Medium", "High", "Critical"}[r]
+}
+
+// MarshalText writes the risk as String does.
+func (r Risk) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads what String writes.
+func (r *Risk) UnmarshalText(text []byte) error {
+	for risk := RiskLow; risk <= RiskCritical; risk++ {
+		if risk.String() == string(text) {
+			*r = risk
+			return nil
+		}
+	}
+	return fmt.Errorf("%q: must be Low, Medium, High or Critical", text)
 }
 
 // Annotation is an annotation that ingress-nginx v1.15.1 knows. It must not be

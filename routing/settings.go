@@ -5,80 +5,85 @@ package routing
 import (
 	"slices"
 	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
 )
 
 // ControllerSettings are the flags and ConfigMap values of one installation of
 // ingress-nginx that change what it does with an Ingress. The zero value means
 // the defaults of v1.15.1.
 type ControllerSettings struct {
+	// Confirmed is true where the settings are known to be those of the controller:
+	// they were read from it, or the operator said so. Otherwise they are a guess.
+	Confirmed bool `json:"-"`
 	// Version is the controller's version, such as "v1.15.1". Empty means v1.15.1.
 	// The rules of this package are those of v1.15.1 whatever it says.
-	Version string
+	Version string `json:"version,omitempty"`
 	// AnnotationsPrefix is the flag --annotations-prefix, without the slash. Empty
 	// means nginx.ingress.kubernetes.io.
-	AnnotationsPrefix string
+	AnnotationsPrefix string `json:"annotationsPrefix,omitempty"`
 	// DisableAnnotationValidation is the flag --enable-annotation-validation=false.
-	DisableAnnotationValidation bool
+	DisableAnnotationValidation bool `json:"disableAnnotationValidation,omitempty"`
 	// AnnotationsRiskLevel is annotations-risk-level of the ConfigMap. Nil means
 	// High: every snippet is refused.
-	AnnotationsRiskLevel *Risk
+	AnnotationsRiskLevel *Risk `json:"annotationsRiskLevel,omitempty"`
 	// AllowSnippets is allow-snippet-annotations of the ConfigMap.
-	AllowSnippets bool
+	AllowSnippets bool `json:"allowSnippets,omitempty"`
 	// AllowCrossNamespace is allow-cross-namespace-resources of the ConfigMap.
-	AllowCrossNamespace bool
+	AllowCrossNamespace bool `json:"allowCrossNamespace,omitempty"`
 	// WordBlocklist is annotation-value-word-blocklist of the ConfigMap, split at
 	// the commas. Empty words count for nothing here.
-	WordBlocklist []string
+	WordBlocklist []string `json:"wordBlocklist,omitempty"`
 	// DisableDeepInspect is the flag --deep-inspect=false.
-	DisableDeepInspect bool
+	DisableDeepInspect bool `json:"disableDeepInspect,omitempty"`
 	// DisableCatchAll is the flag --disable-catch-all.
-	DisableCatchAll bool
+	DisableCatchAll bool `json:"disableCatchAll,omitempty"`
 	// EnableSSLPassthrough is the flag --enable-ssl-passthrough.
-	EnableSSLPassthrough bool
+	EnableSSLPassthrough bool `json:"enableSSLPassthrough,omitempty"`
 	// DisableExternalName is the flag --disable-svc-external-name.
-	DisableExternalName bool
+	DisableExternalName bool `json:"disableExternalName,omitempty"`
 	// WatchWithoutClass is the flag --watch-ingress-without-class.
-	WatchWithoutClass bool
+	WatchWithoutClass bool `json:"watchWithoutClass,omitempty"`
 	// IngressClass is the flag --ingress-class. Empty means nginx.
-	IngressClass string
+	IngressClass string `json:"ingressClass,omitempty"`
 	// ClassByName is the flag --ingress-class-by-name.
-	ClassByName bool
+	ClassByName bool `json:"classByName,omitempty"`
 	// DefaultSSLCertificate is the flag --default-ssl-certificate, namespace/name.
-	DefaultSSLCertificate string
+	DefaultSSLCertificate string `json:"defaultSSLCertificate,omitempty"`
 	// DefaultBackendService is the flag --default-backend-service, namespace/name.
-	DefaultBackendService string
+	DefaultBackendService string `json:"defaultBackendService,omitempty"`
 	// ServiceUpstream is service-upstream of the ConfigMap.
-	ServiceUpstream bool
+	ServiceUpstream bool `json:"serviceUpstream,omitempty"`
 	// SSLRedirect is ssl-redirect of the ConfigMap. Nil means true.
-	SSLRedirect *bool
+	SSLRedirect *bool `json:"sslRedirect,omitempty"`
 	// ForceSSLRedirect is force-ssl-redirect of the ConfigMap.
-	ForceSSLRedirect bool
+	ForceSSLRedirect bool `json:"forceSSLRedirect,omitempty"`
 	// PreserveTrailingSlash is preserve-trailing-slash of the ConfigMap.
-	PreserveTrailingSlash bool
+	PreserveTrailingSlash bool `json:"preserveTrailingSlash,omitempty"`
 	// NoTLSRedirectLocations is no-tls-redirect-locations of the ConfigMap, split
 	// at the commas. Nil means /.well-known/acme-challenge.
-	NoTLSRedirectLocations []string
+	NoTLSRedirectLocations []string `json:"noTLSRedirectLocations,omitzero"`
 	// GlobalAllowedResponseHeaders is global-allowed-response-headers of the
 	// ConfigMap: the headers that the annotation custom-headers may set.
-	GlobalAllowedResponseHeaders []string
+	GlobalAllowedResponseHeaders []string `json:"globalAllowedResponseHeaders,omitempty"`
 	// UseForwardedHeaders is use-forwarded-headers of the ConfigMap.
-	UseForwardedHeaders bool
+	UseForwardedHeaders bool `json:"useForwardedHeaders,omitempty"`
 	// UseProxyProtocol is use-proxy-protocol of the ConfigMap.
-	UseProxyProtocol bool
+	UseProxyProtocol bool `json:"useProxyProtocol,omitempty"`
 	// CustomHTTPErrors is custom-http-errors of the ConfigMap.
-	CustomHTTPErrors []int
+	CustomHTTPErrors []int `json:"customHTTPErrors,omitempty"`
 	// LoadBalance is load-balance of the ConfigMap. Empty means round_robin.
-	LoadBalance string
+	LoadBalance string `json:"loadBalance,omitempty"`
 	// ProxyBuffersNumber is proxy-buffers-number of the ConfigMap. Zero means 4.
-	ProxyBuffersNumber int
+	ProxyBuffersNumber int `json:"proxyBuffersNumber,omitempty"`
 	// ProxyBufferSize is proxy-buffer-size of the ConfigMap. Empty means 4k.
-	ProxyBufferSize string
+	ProxyBufferSize string `json:"proxyBufferSize,omitempty"`
 	// ProxyMaxTempFileSize is proxy-max-temp-file-size of the ConfigMap. Empty means
 	// 1024m.
-	ProxyMaxTempFileSize string
+	ProxyMaxTempFileSize string `json:"proxyMaxTempFileSize,omitempty"`
 	// LenientPathType is strict-validate-path-type=false of the ConfigMap. It
 	// concerns the controller's own webhook only.
-	LenientPathType bool
+	LenientPathType bool `json:"lenientPathType,omitempty"`
 }
 
 // defaultIngressClass is the value of the class annotation that ingress-nginx
@@ -98,6 +103,12 @@ func (c *ControllerSettings) Class() string {
 		return defaultIngressClass
 	}
 	return c.IngressClass
+}
+
+// SettingsOf returns the settings of the installations that serve the Ingress, the
+// defaults where none of ingress-nginx does.
+func (s *Snapshot) SettingsOf(ing *networkingv1.Ingress) ControllerSettings {
+	return s.Settings.Of(s.ClassOf(ing).SpecController)
 }
 
 // RiskLevel returns the highest risk of an annotation that the controller takes.

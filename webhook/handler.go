@@ -252,8 +252,11 @@ func (h *Handler) judge(ctx context.Context, ing, old *networkingv1.Ingress, dry
 			h.Log.V(1).Info("no snapshot", "error", err.Error())
 			return h.Policy.NoVerdict("the cluster could not be read"), nil
 		}
-		r := policy.Request{Checks: enabled, New: checks.Run(enabled, ing, snap), DryRun: dryRun, Now: snap.Now}
-		if old != nil && h.Policy.CouldDeny(enabled, r.New) {
+		r := policy.Request{
+			Checks: enabled, New: checks.Run(enabled, ing, snap), Confirmed: snap.SettingsOf(ing).Confirmed,
+			DryRun: dryRun, Now: snap.Now,
+		}
+		if old != nil && h.Policy.CouldDeny(r) {
 			r.Old = checks.Run(enabled, old, snap)
 		}
 		r.Namespace, _ = snap.Namespace(ing.Namespace)

@@ -34,12 +34,35 @@ import (
 	"github.com/routegate/routegate/checks"
 	"github.com/routegate/routegate/internal/cluster"
 	"github.com/routegate/routegate/internal/policy"
+	"github.com/routegate/routegate/internal/settings"
 	"github.com/routegate/routegate/routing"
 	"github.com/routegate/routegate/webhook"
 )
 
 // validatePath is where the API server sends Ingresses.
 const validatePath = "/validate-ingress"
+
+// controllerUsage is the help of --controller-deployment.
+const controllerUsage = "namespace/name of the Deployment of an ingress-nginx, or daemonset/namespace/name, to read its flags and ConfigMap from; may be given several times"
+
+// settingsUsage is the help of --controller-settings.
+const settingsUsage = "YAML file with the settings of each ingress-nginx by its value of spec.controller; those that are read of --controller-deployment take precedence"
+
+// readSettings reads the file of --controller-settings, nil where none is named.
+func readSettings(path string) (map[string]routing.ControllerSettings, error) {
+	if path == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("--controller-settings: %w", err)
+	}
+	given, err := settings.ParseFile(data)
+	if err != nil {
+		return nil, fmt.Errorf("--controller-settings %s: %w", path, err)
+	}
+	return given, nil
+}
 
 // serveOptions are the flags of serve.
 type serveOptions struct {
@@ -60,6 +83,8 @@ type serveOptions struct {
 	gracePeriod      time.Duration
 	nginxControllers []string
 	running          []string
+	controllers      []string
+	settingsFile     string
 	liveReads        int
 	secretAccess     string
 
@@ -102,6 +127,8 @@ func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 	f.DurationVar(&o.gracePeriod, "grace-period", 0, "age up to which a namespace is new, where what is missing only warns")
 	f.StringSliceVar(&o.nginxControllers, "ingress-nginx-controllers", []string{"k8s.io/ingress-nginx"}, "values of an IngressClass's spec.controller that mean ingress-nginx")
 	f.StringSliceVar(&o.running, "running-controllers", nil, "values of spec.controller of which a controller runs here; without it, nothing is said of the others")
+	f.StringSliceVar(&o.controllers, "controller-deployment", nil, controllerUsage)
+	f.StringVar(&o.settingsFile, "controller-settings", "", settingsUsage)
 	f.StringVar(&o.secretAccess, "secret-access", string(cluster.SecretsFull), "how to read Secrets: off, get, metadata or full")
 	f.IntVar(&o.liveReads, "live-reads", 32, "how many objects to read from the API server at a time when confirming denials")
 	f.IntVarP(&o.verbosity, "verbosity", "v", 0, "log verbosity: 0, or 1 for a line per request")
@@ -127,6 +154,9 @@ func (o *serveOptions) validate() error {
 	}
 	if !slices.Contains(cluster.SecretAccesses(), cluster.SecretAccess(o.secretAccess)) {
 		fault("--secret-access %q: must be off, get, metadata or full", o.secretAccess)
+	}
+	if _, err := settings.ParseWorkloads(o.controllers); err != nil {
+		fault("--controller-deployment %w", err)
 	}
 	if o.drainTime < 0 {
 		fault("--drain-time %s: must not be negative", o.drainTime)
@@ -178,13 +208,22 @@ func serve(ctx context.Context, o *serveOptions) error {
 	if err != nil {
 		return err
 	}
+	workloads, err := settings.ParseWorkloads(o.controllers)
+	if err != nil {
+		return err
+	}
+	given, err := readSettings(o.settingsFile)
+	if err != nil {
+		return err
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	cl, err := cluster.New(cluster.Config{
 		Client:       client,
 		Metadata:     meta,
 		SecretAccess: cluster.SecretAccess(o.secretAccess),
-		Settings:     routing.Settings{NginxControllers: o.nginxControllers, RunningControllers: o.running},
+		Settings:     routing.Settings{NginxControllers: o.nginxControllers, RunningControllers: o.running, Controllers: given},
+		Workloads:    workloads,
 		LiveReads:    o.liveReads,
 		Log:          log.WithName("cluster"),
 		Metrics:      registry,

@@ -21,6 +21,7 @@ func TestServeOptionsNameTheFlagAtFault(t *testing.T) {
 		"port":                  {[]string{"--self-signed", "--port=70000"}, []string{"--port 70000: must be 1 to 65535"}},
 		"live reads":            {[]string{"--self-signed", "--live-reads=0"}, []string{"--live-reads 0: must be at least 1"}},
 		"drain time":            {[]string{"--self-signed", "--drain-time=-1s"}, []string{"--drain-time -1s: must not be negative"}},
+		"controller":            {[]string{"--self-signed", "--controller-deployment=nginx"}, []string{`--controller-deployment "nginx": must be namespace/name of a Deployment`}},
 		"log format":            {[]string{"--self-signed", "--log-format=xml"}, []string{`--log-format "xml": must be json or text`}},
 		"preset":                {[]string{"--self-signed", "--preset=lax"}, []string{`preset "lax": must be one of observe, standard, strict`}},
 		"several at once":       {[]string{"--port=0", "--on-undecided=deny"}, []string{"--port 0", `onUndecided "deny": must be one of allow, fail`, "--cert-dir"}},

@@ -20,6 +20,7 @@ import (
 	"github.com/routegate/routegate/internal/cluster"
 	"github.com/routegate/routegate/internal/manifests"
 	"github.com/routegate/routegate/internal/report"
+	"github.com/routegate/routegate/internal/settings"
 	"github.com/routegate/routegate/routing"
 )
 
@@ -38,6 +39,8 @@ type sourceOptions struct {
 
 	class            string
 	nginxControllers []string
+	controllers      []string
+	settingsFile     string
 
 	// now is the clock of tests, nil for the real one.
 	now func() time.Time
@@ -67,8 +70,12 @@ func (o *sourceOptions) addFlags(cmd *cobra.Command) {
 	f.Lookup("recursive").Usage = "read the directories of --filename with all below them"
 	f.StringVar(&o.class, "class", "", "IngressClass, or value of its spec.controller, where there are several installations of ingress-nginx")
 	f.StringSliceVar(&o.nginxControllers, "ingress-nginx-controllers", []string{"k8s.io/ingress-nginx"}, "values of an IngressClass's spec.controller that mean ingress-nginx")
+	f.StringSliceVar(&o.controllers, "controller-deployment", nil, controllerUsage)
+	f.StringVar(&o.settingsFile, "controller-settings", "", settingsUsage)
 	_ = cmd.MarkFlagDirname("kustomize")
+	_ = cmd.MarkFlagFilename("controller-settings", "yaml", "yml")
 	_ = cmd.RegisterFlagCompletionFunc("class", cobra.NoFileCompletions)
+	_ = cmd.RegisterFlagCompletionFunc("controller-deployment", cobra.NoFileCompletions)
 }
 
 // world is the cluster that a command looks at.
@@ -86,21 +93,34 @@ type world struct {
 func (o *sourceOptions) load(ctx context.Context, stdin io.Reader, stderr io.Writer) (*world, error) {
 	w := &world{manifests: len(*o.files.Filenames) > 0 || *o.files.Kustomize != ""}
 	w.namespace, w.given = *o.config.Namespace, *o.config.Namespace != ""
+	workloads, err := settings.ParseWorkloads(o.controllers)
+	if err != nil {
+		return nil, fmt.Errorf("--controller-deployment %w", err)
+	}
+	given, err := readSettings(o.settingsFile)
+	if err != nil {
+		return nil, err
+	}
 	var static *cluster.Static
-	var err error
 	if w.manifests || *o.files.Recursive {
 		now := time.Now
 		if o.now != nil {
 			now = o.now
 		}
-		static, err = manifests.Load(manifests.Options{FilenameOptions: o.files.ToOptions(), Stdin: stdin, Namespace: w.namespace, Now: now()})
+		static, err = manifests.Load(manifests.Options{
+			FilenameOptions: o.files.ToOptions(), Stdin: stdin, Namespace: w.namespace, Now: now(), Workloads: workloads,
+		})
 	} else {
-		static, err = o.loadLive(ctx, w)
+		static, err = o.loadLive(ctx, w, workloads)
 	}
 	if err != nil {
 		return nil, err
 	}
 	static.Settings.NginxControllers = o.nginxControllers
+	static.Settings.Controllers = settings.Merge(given, static.Known)
+	for _, err := range static.Unknown {
+		_, _ = fmt.Fprintf(stderr, "The settings of a controller are not known, so its defaults are taken: %v\n", err)
+	}
 	if err := o.standInClass(static, stderr); err != nil {
 		return nil, err
 	}
@@ -114,7 +134,7 @@ func (o *sourceOptions) load(ctx context.Context, stdin io.Reader, stderr io.Wri
 	return w, nil
 }
 
-func (o *sourceOptions) loadLive(ctx context.Context, w *world) (*cluster.Static, error) {
+func (o *sourceOptions) loadLive(ctx context.Context, w *world, workloads []settings.Workload) (*cluster.Static, error) {
 	// What client-go has to say is in its errors.
 	klog.SetOutput(io.Discard)
 	klog.LogToStderr(false)
@@ -132,7 +152,12 @@ func (o *sourceOptions) loadLive(ctx context.Context, w *world) (*cluster.Static
 	if err != nil {
 		return nil, fmt.Errorf("cluster access: %w", err)
 	}
-	return cluster.List(ctx, client, w.namespace)
+	static, err := cluster.List(ctx, client, w.namespace)
+	if err != nil {
+		return nil, err
+	}
+	static.Known, static.Unknown = cluster.ReadSettings(ctx, client, workloads)
+	return static, nil
 }
 
 // matters reports whether an answer can depend on the kind.

@@ -158,7 +158,7 @@ func (e engine) judge(ctx context.Context, from source, ing, old *networkingv1.I
 		return said{}, err
 	}
 	enabled := e.policy.Enabled(e.checks)
-	r := policy.Request{Checks: enabled, New: checks.Run(enabled, ing, snap), Now: snap.Now}
+	r := policy.Request{Checks: enabled, New: checks.Run(enabled, ing, snap), Confirmed: snap.SettingsOf(ing).Confirmed, Now: snap.Now}
 	if old != nil {
 		r.Old = checks.Run(enabled, old, snap)
 	}

@@ -28,6 +28,7 @@ import (
 	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/routegate/routegate/internal/settings"
 	"github.com/routegate/routegate/routing"
 )
 
@@ -66,8 +67,11 @@ type Config struct {
 	Metadata metadata.Interface
 	// SecretAccess is how Secrets are read.
 	SecretAccess SecretAccess
-	// Settings are copied into every Snapshot.
+	// Settings are copied into every Snapshot, with those of the Workloads' controllers.
 	Settings routing.Settings
+	// Workloads run the controllers of which the settings are read; settings.Workload
+	// says which rights that needs. It is never waited for.
+	Workloads []settings.Workload
 	// LiveReads is the number of live reads at a time, over all requests.
 	LiveReads int
 	// Log receives one line for each kind that cannot be read, and one when it
@@ -103,12 +107,12 @@ type Cluster struct {
 	client   kubernetes.Interface
 	metadata metadata.Interface
 	secrets  SecretAccess
-	settings routing.Settings
 	log      logr.Logger
 
-	kinds  map[routing.Kind]*watched
-	store  store
-	frozen *frozen
+	kinds       map[routing.Kind]*watched
+	store       store
+	frozen      *frozen
+	controllers *controllers
 
 	slots     chan struct{}
 	liveReads *prometheus.CounterVec
@@ -133,7 +137,6 @@ func New(c Config) (*Cluster, error) {
 		client:   c.Client,
 		metadata: c.Metadata,
 		secrets:  c.SecretAccess,
-		settings: c.Settings,
 		log:      c.Log,
 		kinds:    map[routing.Kind]*watched{},
 		store:    store{},
@@ -147,6 +150,7 @@ func New(c Config) (*Cluster, error) {
 	for _, kind := range stored {
 		cl.store[kind] = cache.NewIndexer(cache.MetaNamespaceKeyFunc, indexersFor(kind))
 	}
+	cl.controllers = newControllers(c.Settings, c.Workloads, c.Log, func() { cl.frozen.mark(cl.store[routing.Ingresses].ListIndexFuncValues(byHost)) })
 	collectors := []prometheus.Collector{cl.liveReads}
 	for kind, informer := range informersFor(c) {
 		w := &watched{kind: kind, informer: informer}
@@ -258,9 +262,10 @@ func (c *Cluster) Start(ctx context.Context) {
 	}
 	running.Go(func() {
 		if cache.WaitForCacheSync(ctx.Done(), c.classified) {
-			c.frozen.keep(ctx, c.store, c.settings)
+			c.frozen.keep(ctx, c.store, c.controllers.settings)
 		}
 	})
+	running.Go(func() { c.controllers.keep(ctx, c.client) })
 	running.Wait()
 }
 
@@ -312,9 +317,9 @@ func (w *watched) coverage() routing.Coverage {
 // that cannot be read before ctx is done is marked as unread. The error is
 // always nil: it is there for other sources of Snapshots.
 func (c *Cluster) Snapshot(ctx context.Context, refs routing.References, confirm []routing.Ref) (*routing.Snapshot, error) {
-	snap := c.store.snapshot(refs, c.settings, time.Now(), c.coverage())
+	snap := c.store.snapshot(refs, c.controllers.settings(), time.Now(), c.coverage())
 	if c.classified() {
-		c.frozen.judge(c.store, c.settings, maxJudged)
+		c.frozen.judge(c.store, c.controllers.settings, maxJudged)
 		snap.Frozen = c.frozen.all()
 	}
 	if c.secrets == SecretsGet {

@@ -25,8 +25,9 @@ const maxJudged = 100
 // or in the background. The work is proportional to the Ingresses of these hosts,
 // and where nothing is frozen nothing is kept.
 //
-// A change of an IngressClass marks nothing: the next change of an Ingress of the
-// host shows it. Nor does a change of an Ingress that shares but a Service.
+// A change of the settings of a controller marks all hosts. One of an IngressClass
+// marks nothing: the next change of an Ingress of the host shows it. Nor does a change
+// of an Ingress that shares but a Service.
 type frozen struct {
 	// judging is held from the choice of a host until its result is noted, so that an
 	// older result never replaces a newer one. It is taken before mu.
@@ -71,17 +72,24 @@ func (f *frozen) changed(before, after *networkingv1.Ingress) {
 		// Most updates are of the status.
 		return
 	}
+	var hosts []string
+	for _, ing := range []*networkingv1.Ingress{before, after} {
+		if ing != nil {
+			hosts = append(hosts, namedHosts(ing)...)
+		}
+	}
+	f.mark(hosts)
+}
+
+// mark marks hosts, which are judged later.
+func (f *frozen) mark(hosts []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.dirty == nil {
-		f.dirty = map[string]struct{}{}
+		f.dirty = make(map[string]struct{}, len(hosts))
 	}
-	for _, ing := range []*networkingv1.Ingress{before, after} {
-		if ing != nil {
-			for _, host := range namedHosts(ing) {
-				f.dirty[host] = struct{}{}
-			}
-		}
+	for _, host := range hosts {
+		f.dirty[host] = struct{}{}
 	}
 	f.wake()
 }
@@ -121,8 +129,9 @@ func (f *frozen) isDirty() bool {
 	return len(f.dirty) > 0
 }
 
-// judge judges at most so many dirty hosts and reports whether there are more.
-func (f *frozen) judge(s store, settings routing.Settings, most int) bool {
+// judge judges at most so many dirty hosts and reports whether there are more. It asks
+// for the settings after it has chosen the hosts, as a change of them marks hosts.
+func (f *frozen) judge(s store, settings func() routing.Settings, most int) bool {
 	if !f.isDirty() {
 		return false
 	}
@@ -132,7 +141,7 @@ func (f *frozen) judge(s store, settings routing.Settings, most int) bool {
 	if len(hosts) == 0 {
 		return false
 	}
-	snap := s.classes(settings)
+	snap := s.classes(settings())
 	for _, host := range hosts {
 		f.note(host, s.frozenBy(snap, host))
 	}
@@ -171,7 +180,7 @@ func (f *frozen) all() []routing.Frozen {
 }
 
 // keep judges dirty hosts until ctx is done.
-func (f *frozen) keep(ctx context.Context, s store, settings routing.Settings) {
+func (f *frozen) keep(ctx context.Context, s store, settings func() routing.Settings) {
 	for {
 		select {
 		case <-ctx.Done():

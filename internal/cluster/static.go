@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/routegate/routegate/internal/settings"
 	"github.com/routegate/routegate/routing"
 )
 
@@ -31,6 +32,10 @@ type Static struct {
 	// Settings and Now are copied into every Snapshot.
 	Settings routing.Settings
 	Now      time.Time
+	// Known are the settings that were read of controllers, and Unknown says why those of
+	// others are not known.
+	Known   []settings.Known
+	Unknown []error
 
 	store    store
 	frozen   *frozen
@@ -122,7 +127,7 @@ func (s *Static) Snapshot(_ context.Context, refs routing.References, _ []routin
 
 func (s *Static) snapshot(refs routing.References) *routing.Snapshot {
 	snap := s.store.snapshot(refs, s.Settings, s.Now, maps.Clone(s.coverage))
-	for s.frozen.judge(s.store, s.Settings, maxJudged) {
+	for s.frozen.judge(s.store, func() routing.Settings { return s.Settings }, maxJudged) {
 	}
 	snap.Frozen = s.frozen.all()
 	return snap

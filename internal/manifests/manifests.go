@@ -26,6 +26,7 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -37,6 +38,7 @@ import (
 	"k8s.io/cli-runtime/pkg/resource"
 
 	"github.com/routegate/routegate/internal/cluster"
+	"github.com/routegate/routegate/internal/settings"
 	"github.com/routegate/routegate/routing"
 )
 
@@ -50,6 +52,8 @@ type Options struct {
 	Namespace string
 	// Now is the time at which the cluster is looked at.
 	Now time.Time
+	// Workloads run the controllers of which the settings are read.
+	Workloads []settings.Workload
 }
 
 // Validate reports what contradicts itself.
@@ -77,7 +81,7 @@ func Load(o Options) (*cluster.Static, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	l := &loader{namespace: o.Namespace, seen: map[routing.Ref]string{}}
+	l := &loader{namespace: o.Namespace, seen: map[routing.Ref]string{}, parts: map[routing.Ref]runtime.Object{}, workloads: o.Workloads}
 	if l.namespace == "" {
 		l.namespace = metav1.NamespaceDefault
 	}
@@ -104,7 +108,12 @@ func Load(o Options) (*cluster.Static, error) {
 			return nil, err
 		}
 	}
-	return l.cluster(o.Now)
+	static, err := l.cluster(o.Now)
+	if err != nil {
+		return nil, err
+	}
+	static.Known, static.Unknown = settings.Read(o.Workloads, l)
+	return static, nil
 }
 
 // loader collects the objects.
@@ -113,6 +122,9 @@ type loader struct {
 	objects   []metav1.Object
 	// seen says where an object was found.
 	seen map[routing.Ref]string
+	// parts are the workloads, and where there are any, all ConfigMaps.
+	workloads []settings.Workload
+	parts     map[routing.Ref]runtime.Object
 }
 
 // readPath reads a file, a directory or all that fit a pattern.
@@ -210,6 +222,14 @@ var kinds = map[schema.GroupKind]schema.GroupVersionKind{
 	{Kind: "Namespace"}: corev1.SchemeGroupVersion.WithKind("Namespace"),
 }
 
+// parts are the kinds of which controllers consist. They are read only for the sake of
+// settings.
+var parts = map[schema.GroupKind]schema.GroupVersionKind{
+	{Group: "apps", Kind: "Deployment"}: appsv1.SchemeGroupVersion.WithKind("Deployment"),
+	{Group: "apps", Kind: "DaemonSet"}:  appsv1.SchemeGroupVersion.WithKind("DaemonSet"),
+	{Kind: "ConfigMap"}:                 corev1.SchemeGroupVersion.WithKind("ConfigMap"),
+}
+
 // document takes up one document, which may be empty or a list.
 func (l *loader) document(doc []byte, at string) error {
 	data, err := utilyaml.ToJSON(doc)
@@ -236,6 +256,9 @@ func (l *loader) document(doc []byte, at string) error {
 		return l.list(doc, data, of, at)
 	}
 	served, ok := kinds[gvk.GroupKind()]
+	if !ok && l.isPart(&head) {
+		served, ok = parts[gvk.GroupKind()]
+	}
 	switch {
 	case !ok:
 		return nil
@@ -247,6 +270,33 @@ func (l *loader) document(doc []byte, at string) error {
 		return tidy(err)
 	}
 	return l.add(obj, at)
+}
+
+// isPart reports whether the object may be a part of a controller whose settings are
+// read.
+func (l *loader) isPart(head *metav1.PartialObjectMetadata) bool {
+	namespace := head.Namespace
+	if namespace == "" {
+		namespace = l.namespace
+	}
+	return slices.ContainsFunc(l.workloads, func(w settings.Workload) bool {
+		return head.Kind == "ConfigMap" || (head.Kind == w.Kind() && head.Name == w.Name && namespace == w.Namespace)
+	})
+}
+
+// Workload returns that object, which the manifests must hold.
+func (l *loader) Workload(w settings.Workload) (any, error) {
+	obj, ok := l.parts[routing.Ref{Kind: routing.Kind(w.Kind()), Namespace: w.Namespace, Name: w.Name}]
+	if !ok {
+		return nil, errors.New("the manifests do not hold it")
+	}
+	return obj, nil
+}
+
+// ConfigMap returns that object, nil where the manifests do not hold it.
+func (l *loader) ConfigMap(key routing.Key) (*corev1.ConfigMap, error) {
+	configMap, _ := l.parts[routing.Ref{Kind: routing.ConfigMaps, Namespace: key.Namespace, Name: key.Name}].(*corev1.ConfigMap)
+	return configMap, nil
 }
 
 // list takes up the items of a list: of one kind, or of any where its name is empty.
@@ -321,6 +371,10 @@ func (l *loader) add(decoded runtime.Object, at string) error {
 		return fmt.Errorf("metadata.name: the %s %q was defined before (%s)", kind, strings.TrimPrefix(ref.Namespace+"/"+ref.Name, "/"), first)
 	}
 	l.seen[ref] = at
+	if _, ok := parts[decoded.GetObjectKind().GroupVersionKind().GroupKind()]; ok {
+		l.parts[ref] = decoded
+		return nil
+	}
 	l.objects = append(l.objects, obj)
 	return nil
 }

@@ -74,28 +74,35 @@ func join[S ~string](values []S) string {
 	return strings.Join(texts, ", ")
 }
 
-// Mode returns the mode of a check.
-func (p Policy) Mode(c *checks.Check) checks.Mode {
-	switch {
-	case p.Preset == Observe && c.Default == checks.Deny:
-		return checks.Warn
-	case p.Preset == Strict && c.Strict != "":
+// Mode returns the mode of a check for an Ingress; confirmed says whether the
+// settings of the controller that serves it are.
+func (p Policy) Mode(c *checks.Check, confirmed bool) checks.Mode {
+	if p.Preset == Strict && c.Strict != "" {
 		return c.Strict
 	}
-	return c.Default
+	mode := c.Default
+	if confirmed && c.Confirmed != "" {
+		mode = c.Confirmed
+	}
+	if p.Preset == Observe && mode == checks.Deny {
+		return checks.Warn
+	}
+	return mode
 }
 
-// Enabled returns the checks whose mode is not off.
+// Enabled returns the checks whose mode is not off for every Ingress.
 func (p Policy) Enabled(list []checks.Check) []checks.Check {
-	return slices.DeleteFunc(slices.Clone(list), func(c checks.Check) bool { return p.Mode(&c) == checks.Off })
+	return slices.DeleteFunc(slices.Clone(list), func(c checks.Check) bool {
+		return p.Mode(&c, false) == checks.Off && p.Mode(&c, true) == checks.Off
+	})
 }
 
-// CouldDeny reports whether a finding of a check in mode deny is among them, so
-// that what was wrong before matters.
-func (p Policy) CouldDeny(list []checks.Check, findings []checks.Finding) bool {
-	return slices.ContainsFunc(findings, func(f checks.Finding) bool {
-		return !f.Undecided && slices.ContainsFunc(list, func(c checks.Check) bool {
-			return c.Name == f.Check && p.Mode(&c) == checks.Deny
+// CouldDeny reports whether a finding of a check in mode deny is among those of a
+// Request, so that what was wrong before matters.
+func (p Policy) CouldDeny(r Request) bool {
+	return slices.ContainsFunc(r.New, func(f checks.Finding) bool {
+		return !f.Undecided && slices.ContainsFunc(r.Checks, func(c checks.Check) bool {
+			return c.Name == f.Check && p.Mode(&c, r.Confirmed) == checks.Deny
 		})
 	})
 }
@@ -108,6 +115,9 @@ type Request struct {
 	// Ingress as it was. Old may be nil when the Ingress is created, or when New
 	// could not deny.
 	New, Old []checks.Finding
+	// Confirmed is true when the settings of the controller that serves the Ingress
+	// are.
+	Confirmed bool
 	// DryRun is true when nothing will be stored.
 	DryRun bool
 	// Namespace is the namespace of the Ingress, nil when it was not read.
@@ -159,7 +169,7 @@ func (p Policy) NoVerdict(reason string) Verdict {
 func (p Policy) Decide(r Request) Verdict {
 	modes := make(map[string]checks.Mode, len(r.Checks))
 	for i := range r.Checks {
-		modes[r.Checks[i].Name] = p.Mode(&r.Checks[i])
+		modes[r.Checks[i].Name] = p.Mode(&r.Checks[i], r.Confirmed)
 	}
 	old := former{has: map[checks.Fingerprint]bool{}, undecided: map[string]bool{}}
 	for _, f := range r.Old {

@@ -20,7 +20,10 @@ var (
 	transient = checks.Check{Name: "transient", Default: checks.Warn}
 	hardened  = checks.Check{Name: "hardened", Default: checks.Warn, Strict: checks.Deny}
 	silent    = checks.Check{Name: "silent", Default: checks.Off}
-	all       = []checks.Check{certain, hardened, silent, transient}
+	flagged   = checks.Check{Name: "flagged", Default: checks.Warn, Confirmed: checks.Deny}
+	revealed  = checks.Check{Name: "revealed", Default: checks.Off, Confirmed: checks.Warn}
+	softened  = checks.Check{Name: "softened", Default: checks.Warn, Confirmed: checks.Deny, Strict: checks.Warn}
+	all       = []checks.Check{certain, flagged, hardened, revealed, silent, softened, transient}
 
 	now  = time.Date(2026, time.November, 21, 0, 0, 0, 0, time.UTC)
 	rest = []routing.Ref{{Kind: routing.Services, Namespace: "app", Name: "web"}}
@@ -45,6 +48,9 @@ func TestDecide(t *testing.T) {
 	failing := policy.Policy{Preset: policy.Standard, OnUndecided: policy.Fail}
 	tentative := found("certain", "x")
 	tentative.Tentative = true
+	tentativeFlag := found("flagged", "x")
+	tentativeFlag.Tentative = true
+	undecidedFlag := checks.Finding{Check: "flagged", Fact: "not read", Undecided: true}
 	undecided := checks.Finding{Check: "certain", Fact: "not read", Undecided: true}
 	undecidedWarning := checks.Finding{Check: "transient", Fact: "not read", Undecided: true}
 
@@ -61,6 +67,15 @@ func TestDecide(t *testing.T) {
 		"observe":   {policy.Policy{Preset: policy.Observe, OnUndecided: policy.Allow}, policy.Request{New: []checks.Finding{found("certain", "x")}}, "warned:x", true},
 		"strict":    {policy.Policy{Preset: policy.Strict, OnUndecided: policy.Allow}, policy.Request{New: []checks.Finding{found("hardened", "x"), found("transient", "y")}}, "denied:x warned:y", false},
 		"tentative": {standard, policy.Request{New: []checks.Finding{tentative}}, "warned:x(certain)", true},
+
+		"settings not confirmed":                  {standard, policy.Request{New: []checks.Finding{found("flagged", "x"), found("revealed", "y")}}, "warned:x", true},
+		"settings confirmed":                      {standard, policy.Request{Confirmed: true, New: []checks.Finding{found("flagged", "x"), found("revealed", "y"), found("transient", "z")}}, "denied:x warned:y warned:z", false},
+		"settings confirmed, observe":             {policy.Policy{Preset: policy.Observe, OnUndecided: policy.Allow}, policy.Request{Confirmed: true, New: []checks.Finding{found("flagged", "x")}}, "warned:x", true},
+		"settings confirmed, strict":              {policy.Policy{Preset: policy.Strict, OnUndecided: policy.Allow}, policy.Request{Confirmed: true, New: []checks.Finding{found("flagged", "x"), found("softened", "y")}}, "denied:x warned:y", false},
+		"settings confirmed, tentative":           {standard, policy.Request{Confirmed: true, New: []checks.Finding{tentativeFlag}}, "warned:x(certain)", true},
+		"settings confirmed, it was there before": {standard, policy.Request{Confirmed: true, New: []checks.Finding{found("flagged", "x")}, Old: []checks.Finding{found("flagged", "x")}}, "warned:x(before)", true},
+		"settings not confirmed, undecided":       {failing, policy.Request{New: []checks.Finding{undecidedFlag}}, "undecided:not read", true},
+		"settings confirmed, undecided":           {failing, policy.Request{Confirmed: true, New: []checks.Finding{undecidedFlag}}, "undecided:not read FAIL", false},
 
 		"ratchet: it was there before":      {standard, policy.Request{New: []checks.Finding{found("certain", "x")}, Old: []checks.Finding{found("certain", "x")}}, "warned:x(before)", true},
 		"ratchet: something else was there": {standard, policy.Request{New: []checks.Finding{found("certain", "x")}, Old: []checks.Finding{found("certain", "y")}}, "denied:x", false},
@@ -123,8 +138,27 @@ func TestEnabledLeavesOutWhatIsOff(t *testing.T) {
 	for _, c := range p.Enabled(all) {
 		names = append(names, c.Name)
 	}
-	if want := []string{"certain", "hardened", "transient"}; !slices.Equal(names, want) {
+	if want := []string{"certain", "flagged", "hardened", "revealed", "softened", "transient"}; !slices.Equal(names, want) {
 		t.Errorf("got %v, want %v", names, want)
+	}
+}
+
+func TestCouldDeny(t *testing.T) {
+	p := policy.Policy{Preset: policy.Standard, OnUndecided: policy.Allow}
+	for name, tc := range map[string]struct {
+		confirmed bool
+		finding   checks.Finding
+		want      bool
+	}{
+		"deny":                 {false, found("certain", "x"), true},
+		"warn":                 {true, found("transient", "x"), false},
+		"not confirmed":        {false, found("flagged", "x"), false},
+		"confirmed":            {true, found("flagged", "x"), true},
+		"confirmed, undecided": {true, checks.Finding{Check: "flagged", Undecided: true}, false},
+	} {
+		if got := p.CouldDeny(policy.Request{Checks: all, Confirmed: tc.confirmed, New: []checks.Finding{tc.finding}}); got != tc.want {
+			t.Errorf("%s: got %v", name, got)
+		}
 	}
 }
 

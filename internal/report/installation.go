@@ -51,7 +51,7 @@ func Installations(snap *routing.Snapshot, ingresses []*networkingv1.Ingress) []
 	installations := make([]*Installation, 0, len(found))
 	for _, controller := range slices.Sorted(maps.Keys(found)) {
 		in := found[controller]
-		in.Table = routing.NewTable(snap, routing.ControllerSettings{}, in.Ingresses)
+		in.Table = routing.NewTable(snap, snap.Settings.Of(controller), in.Ingresses)
 		installations = append(installations, in)
 	}
 	return installations
