@@ -21,12 +21,13 @@ not take up such an Ingress, even where the path is harmless, such as /etc/nginx
 
 Choose another path, host or name.
 
-It denies only under the preset strict, because the controller may run with --deep-inspect=false. Say so in its settings
-and nothing is said.`,
+It denies only where the settings of the controller are confirmed and under the preset strict, because the controller may
+run with --deep-inspect=false. Where its settings say so, nothing is said.`,
 	Example:     "path",
 	Since:       "0.1",
 	Default:     Warn,
 	Strict:      Deny,
+	Confirmed:   Deny,
 	Reads:       []routing.Kind{routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
 	Run:         runDeepInspectDrop,

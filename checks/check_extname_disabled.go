@@ -18,11 +18,13 @@ endpoints, and answers 503.
 
 Use a Service without selector, and an EndpointSlice that holds the addresses.
 
-It denies only under the preset strict, because it depends on a flag of the controller.`,
+It speaks only where the settings of the controller have that flag, and denies only where they are confirmed and under
+the preset strict.`,
 	Example:     "external",
 	Since:       "0.1",
 	Default:     Warn,
 	Strict:      Deny,
+	Confirmed:   Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Controllers: []string{routing.Nginx},
 	Run:         runExtNameDisabled,

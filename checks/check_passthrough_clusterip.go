@@ -25,6 +25,7 @@ It speaks only where the settings of the controller say that it runs with --enab
 	Since:       "0.1",
 	Default:     Warn,
 	Strict:      Deny,
+	Confirmed:   Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services},
 	Controllers: []string{routing.Nginx},
 	Run:         runPassthroughClusterIP,

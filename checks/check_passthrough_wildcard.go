@@ -27,6 +27,7 @@ It speaks only where the settings of the controller say that it runs with --enab
 	Since:       "0.1",
 	Default:     Warn,
 	Strict:      Deny,
+	Confirmed:   Deny,
 	Reads:       []routing.Kind{routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
 	Run:         runPassthroughWildcard,
