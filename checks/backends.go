@@ -135,14 +135,14 @@ type takenKey struct{}
 
 // findTaken returns nil where the other Ingresses were not read.
 func findTaken(ing *networkingv1.Ingress, snap *routing.Snapshot) *taken {
-	t := taken{paths: map[Subject]bool{}, hosts: map[string]bool{}, roots: map[string]bool{}, withPaths: map[string]bool{}}
-	for _, b := range backends(ing, snap) {
-		t.paths[b.subject] = false
-	}
+	var t taken
 	for _, host := range routing.HostsOf(ing) {
 		others, known := snap.NginxSharing(ing, host)
 		if known == routing.Unread {
 			return nil
+		}
+		if len(others) > 0 && t.paths == nil {
+			t = newTaken(backends(ing, snap))
 		}
 		for _, other := range others {
 			older := routing.Older(other, ing)
@@ -155,6 +155,14 @@ func findTaken(ing *networkingv1.Ingress, snap *routing.Snapshot) *taken {
 		}
 	}
 	return &t
+}
+
+func newTaken(own []backend) taken {
+	t := taken{paths: map[Subject]bool{}, hosts: map[string]bool{}, roots: map[string]bool{}, withPaths: map[string]bool{}}
+	for _, b := range own {
+		t.paths[b.subject] = false
+	}
+	return t
 }
 
 func (t *taken) add(host string, paths []networkingv1.HTTPIngressPath, older bool) {

@@ -30,6 +30,9 @@ It only warns, and says nothing of a name that resembles none, which may be that
 
 func runAnnotationUnknown(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	config, settings := configOf(ing, snap)
+	if len(config.Unknown) == 0 {
+		return nil
+	}
 	var findings []Finding
 	removed := routing.RemovedAnnotations()
 	for _, name := range config.Unknown {

@@ -33,7 +33,7 @@ defaults belong to one controller.`,
 
 func runClassSeveralDefaults(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	classes, known := snap.AllClasses()
-	if known == routing.Unread || ing.Spec.IngressClassName == nil || gaveClass(ing) {
+	if known == routing.Unread || ing.Spec.IngressClassName == nil {
 		return nil
 	}
 	chosen, ok := classes[*ing.Spec.IngressClassName]
@@ -52,7 +52,7 @@ func runClassSeveralDefaults(ing *networkingv1.Ingress, snap *routing.Snapshot) 
 			others = append(others, name)
 		}
 	}
-	if len(others) == 0 {
+	if len(others) == 0 || gaveClass(ing) {
 		return nil
 	}
 	return []Finding{{

@@ -177,7 +177,10 @@ type Class struct {
 // ClassOf returns the class of the Ingress: spec.ingressClassName, else the
 // annotation kubernetes.io/ingress.class (semantics section 1.A).
 func (s *Snapshot) ClassOf(ing *networkingv1.Ingress) Class {
-	return Once(s, classKey{ing}, func(s *Snapshot) Class { return s.classOf(ing) })
+	return *Once(s, classKey{ing}, func(s *Snapshot) *Class {
+		class := s.classOf(ing)
+		return &class
+	})
 }
 
 type classKey struct{ *networkingv1.Ingress }

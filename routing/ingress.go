@@ -455,6 +455,9 @@ func PassesTLSThrough(ing *networkingv1.Ingress) bool {
 }
 
 func isAbsoluteURL(value string) bool {
+	if value == "" {
+		return false
+	}
 	u, err := url.Parse(value)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https")
 }
