@@ -21,9 +21,9 @@ the Service works.
 Add a rule that admits the controller, by the namespace that it runs in: its label kubernetes.io/metadata.name is the
 name of the namespace.
 
-Where the controller runs is said by the flag --controller-pods; without it, nothing is checked. Do not give it for
-controllers with hostNetwork, whose requests come from a node, nor where the network plugin enforces no
-NetworkPolicies. Nothing is said where a rule might admit the controller: a rule with an address or with the name of a
+Where the controller runs is said by the flag --controller-pods; without it, nothing is checked. Give it for every
+installation of ingress-nginx. Do not give it for controllers with hostNetwork, whose requests come from a node, nor
+where the network plugin enforces no NetworkPolicies. Nothing is said where a rule might admit the controller: a rule with an address or with the name of a
 port, one for labels of the controller that the flag does not give, or one for labels of the Pods by which the Service
 does not select. Rules of other kinds, such as those of Cilium or Calico or an AdminNetworkPolicy, are not read, so
 this only warns.`,
@@ -45,7 +45,7 @@ func runNetworkPolicyBlocksController(ing *networkingv1.Ingress, snap *routing.S
 	for _, b := range asked(ing, snap, snap.ClassOf(ing)) {
 		name := b.Service.Name
 		svc, known := snap.Service(ing.Namespace, name)
-		if known != routing.Present || svc.External() {
+		if known != routing.Present || svc.External() || (b.path != nil && routing.IsSolverPath(b.path)) {
 			continue
 		}
 		port := svc.MatchPort(b.Service.Port)

@@ -226,8 +226,8 @@ var kindTexts = map[routing.Kind]string{
 	routing.ConfigMaps:     "the ConfigMaps that annotations name",
 	routing.Namespaces:     "Namespaces",
 
-	routing.Pods:            "Pods, with `--read-pods`",
-	routing.NetworkPolicies: "NetworkPolicies, with `--controller-pods`",
+	routing.Pods:            "Pods (with `--read-pods`)",
+	routing.NetworkPolicies: "NetworkPolicies (with `--controller-pods`)",
 }
 
 func readsOf(c checks.Check) (string, error) {

@@ -21,8 +21,8 @@ type optionalReads struct {
 
 func (o *optionalReads) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.readPods, "read-pods", false, "read Pods where a Service has no ready endpoints, to say why; needs list of Pods")
-	f.StringArrayVar(&o.controllerPods, "controller-pods", nil, "where Pods of ingress-nginx run, as namespace or namespace/label=value,...: "+
-		"then a NetworkPolicy that keeps them out is warned of, which needs list and watch of NetworkPolicies; not for Pods with hostNetwork; may be given several times")
+	f.StringArrayVar(&o.controllerPods, "controller-pods", nil, "where Pods of ingress-nginx run, as namespace or namespace/label=value,..., "+
+		"so that a NetworkPolicy which keeps them out is warned of; give it for every installation, and not at all where one has hostNetwork; needs list and watch of NetworkPolicies")
 }
 
 // pods returns the places that --controller-pods names.
