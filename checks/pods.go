@@ -4,7 +4,6 @@ package checks
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -71,7 +70,7 @@ func troubles(pods []*routing.Pod) string {
 	for _, pod := range pods {
 		if !seen[pod.Trouble] && len(texts) < maxTroubles {
 			seen[pod.Trouble] = true
-			texts = append(texts, podName(pod.Name)+" "+pod.Trouble)
+			texts = append(texts, bare(pod.Name)+" "+pod.Trouble)
 		}
 	}
 	return strings.Join(texts, ", ")
@@ -93,25 +92,14 @@ func nearestPod(svc *routing.Service, pods []*routing.Pod) string {
 			label := quote(key + "=" + want)
 			switch {
 			case labelled && Nearest(want, []string{has}) != "":
-				return fmt.Sprintf("Pod %s has %s instead of %s", podName(pod.Name), quote(key+"="+has), label)
+				return fmt.Sprintf("Pod %s has %s instead of %s", bare(pod.Name), quote(key+"="+has), label)
 			case single || text != "":
 			case labelled:
-				text = fmt.Sprintf("Pod %s has %s instead of %s", podName(pod.Name), quote(key+"="+has), label)
+				text = fmt.Sprintf("Pod %s has %s instead of %s", bare(pod.Name), quote(key+"="+has), label)
 			default:
-				text = fmt.Sprintf("Pod %s has no label %s", podName(pod.Name), label)
+				text = fmt.Sprintf("Pod %s has no label %s", bare(pod.Name), label)
 			}
 		}
 	}
 	return text
-}
-
-// plain is what needs no quotes.
-var plain = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$`)
-
-// podName writes the name of a Pod without quotes, where it is plain and short.
-func podName(name string) string {
-	if len(name) <= maxQuoted && plain.MatchString(name) {
-		return name
-	}
-	return quote(name)
 }
