@@ -17,19 +17,20 @@ var noReadyEndpoints = Check{
 ingress-nginx sends requests only to ready endpoints, and never to terminating ones, even if they still serve. It
 answers 503 until one is ready.
 
-See why the Pods are not ready: kubectl get pods, then kubectl describe pod.
+See why the Pods are not ready: kubectl get pods, then kubectl describe pod. With the flag --read-pods, the message
+says it.
 
 Pods often become ready after the Ingress was written, so this only warns.`,
 	Example:     "not-ready",
 	Since:       "0.1",
 	Default:     Warn,
-	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices, routing.Pods},
 	Controllers: []string{routing.Nginx},
 	Run:         runNoReadyEndpoints,
 }
 
 func runNoReadyEndpoints(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
-	return withoutEndpoints(ing, snap, func(d dead) (string, string) {
+	return explainedByPods(ing, snap, withoutEndpoints(ing, snap, func(d dead) (string, string) {
 		if d.Ready > 0 || d.NotReady == 0 || usesClusterIP(ing, d.service) {
 			return "", ""
 		}
@@ -39,5 +40,5 @@ func runNoReadyEndpoints(ing *networkingv1.Ingress, snap *routing.Snapshot) []Fi
 		}
 		return fmt.Sprintf("Service %s has no ready endpoints: %s ready", quote(d.service.Name), count),
 			"requests get 503 until it has"
-	})
+	}))
 }

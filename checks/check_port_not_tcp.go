@@ -56,7 +56,7 @@ func runPortNotTCP(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding 
 			Subject:  b.about("Service/" + name + ":" + routing.BackendPort(b.Service.Port)),
 			RestsOn:  append(refs, rescueRefs(ing)...),
 			// Slices written by hand may hold what the Service does not declare.
-			Tentative: !svc.Selecting,
+			Tentative: !svc.Selecting(),
 		})
 	}
 	return findings

@@ -40,7 +40,7 @@ func runSliceNamePrefix(ing *networkingv1.Ingress, snap *routing.Snapshot) []Fin
 	for i := range findings {
 		// Kubernetes may be about to write slices of its own for a selector.
 		svc, _ := snap.Service(ing.Namespace, findings[i].RestsOn[0].Name)
-		findings[i].Tentative = svc.Selecting
+		findings[i].Tentative = svc.Selecting()
 	}
 	return findings
 }

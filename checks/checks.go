@@ -134,6 +134,7 @@ func All() []Check {
 		hostStolenFromWildcard,
 		hostlessIsNoFallback,
 		namedTargetPortUnresolved,
+		networkPolicyBlocksController,
 		noEndpointsAtAll,
 		noReadyEndpoints,
 		passthroughClusterIP,

@@ -19,6 +19,10 @@
 // that is Undecided, once per check. So a failed read never becomes a finding,
 // and the other checks still decide.
 //
+// Some kinds are read only where the operator wants it, see
+// [routing.OptionalKinds]. Nothing is amiss without them: the message only says
+// less. A finding asks in ExplainedBy for what would let it say more.
+//
 // # Adding a check
 //
 //  1. Find its row in the catalogue of semantics, with the conditions under

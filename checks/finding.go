@@ -37,6 +37,9 @@ type Finding struct {
 	// or contents make the finding true. Before such a finding denies, each is
 	// to be read again from the API server.
 	RestsOn []routing.Ref
+	// ExplainedBy are objects that were not read, though they may be, and that would
+	// let the finding say more. They are never evidence.
+	ExplainedBy []routing.Ref
 	// Tentative marks a finding that may heal by itself or that the check cannot
 	// be certain of. It is never a reason to deny.
 	Tentative bool

@@ -14,6 +14,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"sigs.k8s.io/yaml"
@@ -35,6 +36,9 @@ const (
 	// This gives the confirmed routing.ControllerSettings of k8s.io/ingress-nginx, as
 	// YAML in one line.
 	settingsPrefix = "# with settings: "
+	// This gives an element of routing.Settings.ControllerPods, as namespace or
+	// namespace/labels.
+	podsPrefix = "# with controller-pods: "
 )
 
 // now is when fixtures are judged: their certificates are valid then unless
@@ -75,6 +79,14 @@ func readFixture(t testing.TB, path string) fixture {
 		if nginx, ok := strings.CutPrefix(line, nginxPrefix); ok {
 			fx.settings.NginxControllers = strings.Split(strings.TrimSpace(nginx), ",")
 		}
+		if pods, ok := strings.CutPrefix(line, podsPrefix); ok {
+			namespace, selector, _ := strings.Cut(strings.TrimSpace(pods), "/")
+			set, err := labels.ConvertSelectorToLabelsMap(selector)
+			if err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			fx.settings.ControllerPods = append(fx.settings.ControllerPods, routing.ControllerPods{Namespace: namespace, Labels: set})
+		}
 		if text, ok := strings.CutPrefix(line, settingsPrefix); ok {
 			settings := routing.ControllerSettings{Confirmed: true}
 			if err := yaml.UnmarshalStrict([]byte(text), &settings); err != nil {
@@ -102,9 +114,15 @@ func readFixture(t testing.TB, path string) fixture {
 }
 
 // run judges the fixture's Ingress in a cluster of which only those kinds were
-// read.
+// read. An optional kind is read only where the fixture holds one of it: as a rule it
+// is not.
 func (fx fixture) run(t *testing.T, check checks.Check, kinds []routing.Kind) []string {
 	t.Helper()
+	kinds = slices.DeleteFunc(slices.Clone(kinds), func(kind routing.Kind) bool {
+		return slices.Contains(routing.OptionalKinds(), kind) && !slices.ContainsFunc(fx.objects, func(obj runtime.Object) bool {
+			return obj.GetObjectKind().GroupVersionKind().Kind == string(kind)
+		})
+	})
 	world := cluster.NewStatic(kinds...)
 	world.Now = now
 	world.Settings = fx.settings

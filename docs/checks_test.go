@@ -225,6 +225,9 @@ var kindTexts = map[routing.Kind]string{
 	routing.SecretData:     "the certificates in Secrets",
 	routing.ConfigMaps:     "the ConfigMaps that annotations name",
 	routing.Namespaces:     "Namespaces",
+
+	routing.Pods:            "Pods (with `--read-pods`)",
+	routing.NetworkPolicies: "NetworkPolicies (with `--controller-pods`)",
 }
 
 func readsOf(c checks.Check) (string, error) {

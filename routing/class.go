@@ -21,6 +21,9 @@ type Settings struct {
 	// Controllers holds the settings of installations of ingress-nginx, by their value
 	// of spec.controller. One that is not listed has the defaults of v1.15.1.
 	Controllers map[string]ControllerSettings
+	// ControllerPods are where the Pods of controllers run, in the network of Pods.
+	// Empty means that nothing is known of that.
+	ControllerPods []ControllerPods
 }
 
 // Of returns the settings of the installations with a value of spec.controller.

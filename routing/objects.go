@@ -22,15 +22,25 @@ const (
 	SecretData     Kind = "SecretData" // what a Secret holds, as facts
 	Namespaces     Kind = "Namespace"
 	ConfigMaps     Kind = "ConfigMap"
+
+	// These are read only where the operator wants them to be.
+	Pods            Kind = "Pod"
+	NetworkPolicies Kind = "NetworkPolicy"
 )
 
 // Kinds lists every Kind, in the order in which they are shown to users.
 func Kinds() []Kind {
-	return []Kind{Ingresses, IngressClasses, Services, EndpointSlices, Secrets, SecretData, ConfigMaps, Namespaces}
+	return []Kind{Ingresses, IngressClasses, Services, EndpointSlices, Secrets, SecretData, ConfigMaps, Namespaces, Pods, NetworkPolicies}
+}
+
+// OptionalKinds lists the Kinds that are read only where the operator wants them to
+// be: they make messages better, or belong to a check that needs settings.
+func OptionalKinds() []Kind {
+	return []Kind{Pods, NetworkPolicies}
 }
 
 // Ref names one object. Namespace is empty for a cluster-scoped kind. For
-// EndpointSlices, Name is the name of the Service that the slices belong to.
+// EndpointSlices and Pods, Name is the name of the Service that they belong to.
 type Ref struct {
 	Kind      Kind
 	Namespace string
@@ -63,10 +73,16 @@ type Service struct {
 	Type         corev1.ServiceType
 	ClusterIP    string
 	ExternalName string
-	// Selecting is true when the Service has a selector, so that its
-	// EndpointSlices are written by Kubernetes and not by hand.
-	Selecting bool
-	Ports     []corev1.ServicePort
+	// Selector is spec.selector as kubectl writes it, "app=web,tier=front", so that it
+	// is small. It is empty where there is none.
+	Selector string
+	Ports    []corev1.ServicePort
+}
+
+// Selecting reports whether the Service has a selector, so that its EndpointSlices
+// are written by Kubernetes and not by hand.
+func (s *Service) Selecting() bool {
+	return s.Selector != ""
 }
 
 // EndpointSlice is the part of a discovery.k8s.io/v1 EndpointSlice that is

@@ -58,8 +58,13 @@ type Snapshot struct {
 	// anything now, sorted; it may be incomplete for a moment. It is shared between
 	// Snapshots.
 	Frozen []Frozen
-	// Namespaces holds the namespace of the Ingress.
+	// Namespaces holds the namespace of the Ingress, and those of
+	// Settings.ControllerPods.
 	Namespaces map[string]*Namespace
+	// Pods holds the Pods around the Services with a selector, by Service.
+	Pods map[Key]*ServicePods
+	// NetworkPolicies holds those of the namespace of the Ingress, by namespace.
+	NetworkPolicies map[string][]*NetworkPolicy
 
 	// Names holds, for a kind and namespace of which a referenced object is
 	// missing, the names of those that exist, so that a message can suggest

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -31,7 +32,7 @@ const maxBody = 6<<20 + 1<<19
 // Cluster is where Snapshots come from.
 type Cluster interface {
 	// Snapshot returns the cluster around the references. The objects in confirm
-	// are read afresh. What could not be read is marked in the Snapshot; an error
+	// are read afresh, Pods of a Service among them. What could not be read is marked in the Snapshot; an error
 	// means that there is none at all.
 	Snapshot(ctx context.Context, refs routing.References, confirm []routing.Ref) (*routing.Snapshot, error)
 }
@@ -239,7 +240,8 @@ type sentIngress struct {
 
 // judge makes a verdict from the cache and, where it denies, once more from
 // fresh reads of everything that the denial rests on: only what both find is
-// denied.
+// denied. What lets warnings say more is read then as well, or alone where nothing is
+// denied; that this fails changes nothing.
 func (h *Handler) judge(ctx context.Context, ing, old *networkingv1.Ingress, dryRun bool) (policy.Verdict, bool) {
 	enabled := h.Policy.Enabled(h.Checks)
 	if len(enabled) == 0 {
@@ -264,10 +266,17 @@ func (h *Handler) judge(ctx context.Context, ing, old *networkingv1.Ingress, dry
 	}
 
 	first, snap := verdictOf(nil)
+	help := helpful(first)
+	if len(first.Denied) == 0 && len(help) > 0 {
+		if explained, read := verdictOf(help); read != nil {
+			// Its denials, if there are any by now, are not confirmed.
+			return agreed(nil, explained), false
+		}
+	}
 	for denied := first.Denied; len(denied) > 0; {
 		batch := denied[:min(len(denied), maxConfirmed)]
 		denied = denied[len(batch):]
-		second, fresh := verdictOf(evidence(batch, ing, snap))
+		second, fresh := verdictOf(append(evidence(batch, ing, snap), help...))
 		if fresh == nil {
 			return second, false
 		}
@@ -280,6 +289,19 @@ func (h *Handler) judge(ctx context.Context, ing, old *networkingv1.Ingress, dry
 		}
 	}
 	return first, false
+}
+
+// helpful names what would let the findings say more, no more than an answer shows.
+func helpful(v policy.Verdict) []routing.Ref {
+	var refs []routing.Ref
+	for _, w := range v.Warned {
+		for _, ref := range w.ExplainedBy {
+			if len(refs) < maxShown && !slices.Contains(refs, ref) {
+				refs = append(refs, ref)
+			}
+		}
+	}
+	return refs
 }
 
 // maxConfirmed is how many denials are confirmed at a time. One confirmed denial

@@ -405,6 +405,61 @@ var _ = Describe("Handler", func() {
 		})
 	})
 
+	Describe("what explains a warning", func() {
+		const plain = `Service "web" has no endpoints (no-endpoints-at-all)`
+		pods := routing.Ref{Kind: routing.Pods, Namespace: "app", Name: "web"}
+		BeforeEach(func() {
+			handler.Checks = checks.All()
+			svc := service("web")
+			svc.Spec.Selector = map[string]string{"app": "web"}
+			for _, view := range []*cluster.Static{world.cached, world.live} {
+				Expect(view.Apply(svc)).To(Succeed())
+			}
+			world.cached.Cover(routing.Ref{Kind: routing.Pods}, routing.Coverage{})
+			world.live.Cover(routing.Ref{Kind: routing.Pods}, routing.Coverage{Read: true})
+			Expect(world.live.Apply(&corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "app", Name: "web-abc", Labels: map[string]string{"app": "web"}},
+				Status:     corev1.PodStatus{Reason: "Evicted"},
+			})).To(Succeed())
+		})
+		It("is read where nothing is denied, and alone", func(ctx SpecContext) {
+			answer := ask(ctx, review(admissionv1.Create, ingress("web"), nil))
+			Expect(answer.Allowed).To(BeTrue())
+			Expect(answer.Warnings).To(ConsistOf(ContainSubstring(`Service "web" selects 1 Pod, not Ready: web-abc Evicted`)))
+			Expect(world.confirmed.Load()).To(ConsistOf(pods))
+		})
+		It("is read beside what confirms a denial", func(ctx SpecContext) {
+			answer := ask(ctx, review(admissionv1.Create, ingress("web", "gone"), nil))
+			Expect(answer.Allowed).To(BeFalse())
+			Expect(answer.Warnings).To(ConsistOf(ContainSubstring("web-abc Evicted")))
+			Expect(world.confirmed.Load()).To(ContainElements(pods, routing.Ref{Kind: routing.Services, Namespace: "app", Name: "gone"}))
+		})
+		It("changes nothing where it cannot be read", func(ctx SpecContext) {
+			world.failing = map[routing.Ref]string{pods: "forbidden"}
+			answer := ask(ctx, review(admissionv1.Create, ingress("web"), nil))
+			Expect(answer.Allowed).To(BeTrue())
+			Expect(answer.Warnings).To(ConsistOf(ContainSubstring(plain)))
+		})
+		It("changes nothing where it does not come in time", func(ctx SpecContext) {
+			world.hang = true
+			answer := ask(ctx, review(admissionv1.Create, ingress("web"), nil), "?timeout=1s")
+			Expect(answer.Allowed).To(BeTrue())
+			Expect(answer.Warnings).To(ConsistOf(ContainSubstring(plain)))
+		})
+		It("is no reason to deny what was not denied before", func(ctx SpecContext) {
+			Expect(world.live.Delete(service("web"))).To(Succeed())
+			answer := ask(ctx, review(admissionv1.Create, ingress("web"), nil))
+			Expect(answer.Allowed).To(BeTrue())
+			Expect(answer.Warnings).To(ConsistOf(HaveSuffix("[not confirmed]")))
+		})
+		It("is not read where that was not chosen", func(ctx SpecContext) {
+			world.cached.Cover(routing.Ref{Kind: routing.Pods}, routing.Coverage{Chosen: true})
+			answer := ask(ctx, review(admissionv1.Create, ingress("web"), nil))
+			Expect(answer.Warnings).To(ConsistOf(ContainSubstring(plain)))
+			Expect(world.confirmed.Load()).To(BeNil())
+		})
+	})
+
 	DescribeTable("refuses what is not a review of an Ingress",
 		func(ctx SpecContext, contentType string, body func() []byte, status int, text string) {
 			got, answer := post(ctx, "/", contentType, body())

@@ -87,6 +87,7 @@ type serveOptions struct {
 	settingsFile     string
 	liveReads        int
 	secretAccess     string
+	optional         optionalReads
 
 	verbosity int
 	logFormat string
@@ -130,6 +131,7 @@ func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.controllers, "controller-deployment", nil, controllerUsage)
 	f.StringVar(&o.settingsFile, "controller-settings", "", settingsUsage)
 	f.StringVar(&o.secretAccess, "secret-access", string(cluster.SecretsFull), "how to read Secrets: off, get, metadata or full")
+	o.optional.addFlags(f)
 	f.IntVar(&o.liveReads, "live-reads", 32, "how many objects to read from the API server at a time when confirming denials")
 	f.IntVarP(&o.verbosity, "verbosity", "v", 0, "log verbosity: 0, or 1 for a line per request")
 	f.StringVar(&o.logFormat, "log-format", "json", "log format: json or text")
@@ -157,6 +159,9 @@ func (o *serveOptions) validate() error {
 	}
 	if _, err := settings.ParseWorkloads(o.controllers); err != nil {
 		fault("--controller-deployment %w", err)
+	}
+	if _, err := o.optional.pods(); err != nil {
+		errs = append(errs, err)
 	}
 	if o.drainTime < 0 {
 		fault("--drain-time %s: must not be negative", o.drainTime)
@@ -212,6 +217,10 @@ func serve(ctx context.Context, o *serveOptions) error {
 	if err != nil {
 		return err
 	}
+	controllerPods, err := o.optional.pods()
+	if err != nil {
+		return err
+	}
 	given, err := readSettings(o.settingsFile)
 	if err != nil {
 		return err
@@ -222,11 +231,14 @@ func serve(ctx context.Context, o *serveOptions) error {
 		Client:       client,
 		Metadata:     meta,
 		SecretAccess: cluster.SecretAccess(o.secretAccess),
-		Settings:     routing.Settings{NginxControllers: o.nginxControllers, RunningControllers: o.running, Controllers: given},
-		Workloads:    workloads,
-		LiveReads:    o.liveReads,
-		Log:          log.WithName("cluster"),
-		Metrics:      registry,
+		ReadPods:     o.optional.readPods,
+		Settings: routing.Settings{
+			NginxControllers: o.nginxControllers, RunningControllers: o.running, Controllers: given, ControllerPods: controllerPods,
+		},
+		Workloads: workloads,
+		LiveReads: o.liveReads,
+		Log:       log.WithName("cluster"),
+		Metrics:   registry,
 	})
 	if err != nil {
 		return err

@@ -4,8 +4,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -87,6 +89,8 @@ type world struct {
 	namespace string
 	given     bool
 	manifests bool
+	// client is that of a live cluster, nil for manifests.
+	client kubernetes.Interface
 }
 
 // load reads the cluster, and says on stderr what could not be read.
@@ -148,16 +152,37 @@ func (o *sourceOptions) loadLive(ctx context.Context, w *world, workloads []sett
 	config.UserAgent = "routegate/" + versionText()
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
+	if w.client, err = kubernetes.NewForConfig(config); err != nil {
 		return nil, fmt.Errorf("cluster access: %w", err)
 	}
-	static, err := cluster.List(ctx, client, w.namespace)
+	static, err := cluster.List(ctx, w.client, w.namespace)
 	if err != nil {
 		return nil, err
 	}
-	static.Known, static.Unknown = cluster.ReadSettings(ctx, client, workloads)
+	static.Known, static.Unknown = cluster.ReadSettings(ctx, w.client, workloads)
 	return static, nil
+}
+
+// readPods adds the Pods around the Service of a route that gets 503.
+func (w *world) readPods(ctx context.Context, route *routing.Route) error {
+	if w.client == nil {
+		return errors.New("manifests are looked at, and no cluster")
+	}
+	if route.Status != http.StatusServiceUnavailable || route.At == nil || route.At.Upstream == nil {
+		return nil
+	}
+	namespace, name := route.At.Upstream.Namespace, route.At.Upstream.Service
+	svc, known := w.snap.Service(namespace, name)
+	if known != routing.Present {
+		return nil
+	}
+	pods, err := cluster.ReadPods(ctx, w.client, svc)
+	if err != nil || pods == nil {
+		return err
+	}
+	w.snap.Pods[routing.Key{Namespace: namespace, Name: name}] = pods
+	w.snap.Coverage[routing.Ref{Kind: routing.Pods, Namespace: namespace, Name: name}] = routing.Coverage{Read: true}
+	return nil
 }
 
 // matters reports whether an answer can depend on the kind.

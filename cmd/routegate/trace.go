@@ -32,6 +32,7 @@ type traceOptions struct {
 	client  string
 	output  string
 	against string
+	pods    bool
 }
 
 func traceCommand(source *sourceOptions) *cobra.Command {
@@ -75,6 +76,7 @@ Exit codes:
 	f.StringVar(&o.client, "client", "", "address of the client, for lists of addresses")
 	f.StringVarP(&o.output, "output", "o", "", "format: json or yaml instead of text")
 	f.StringVar(&o.against, "against", "", "address, as host:port, to send the request to as well, to compare the answers")
+	f.BoolVar(&o.pods, "read-pods", false, "read Pods where the Service has no ready endpoints, to say why")
 	completeWith(cmd, "method", http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions)
 	completeWith(cmd, "output", report.JSON, report.YAML)
 	for _, flag := range []string{"header", "sni", "client", "against"} {
@@ -111,6 +113,11 @@ func (o *traceOptions) run(cmd *cobra.Command, rawURL string) error {
 	in, err := o.source.one(w)
 	if err != nil {
 		return err
+	}
+	if o.pods {
+		if err := w.readPods(cmd.Context(), in.Table.Match(request)); err != nil {
+			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "Pods were not read: %v\n", err)
+		}
 	}
 	trace := report.NewTrace(rawURL, request, in, w.snap, w.ingresses)
 	if o.against != "" {

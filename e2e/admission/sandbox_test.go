@@ -101,6 +101,15 @@ func (s *sandbox) add(ctx SpecContext, obj runtime.Object) error {
 		_, err = s.client.CoreV1().Secrets(s.ns).Create(ctx, o, opts)
 	case *discoveryv1.EndpointSlice:
 		_, err = s.client.DiscoveryV1().EndpointSlices(s.ns).Create(ctx, o, opts)
+	case *networkingv1.NetworkPolicy:
+		_, err = s.client.NetworkingV1().NetworkPolicies(s.ns).Create(ctx, o, opts)
+	case *corev1.Pod:
+		// The API server drops the status of what is created.
+		var made *corev1.Pod
+		if made, err = s.client.CoreV1().Pods(s.ns).Create(ctx, o, opts); err == nil {
+			made.Status = o.Status
+			_, err = s.client.CoreV1().Pods(s.ns).UpdateStatus(ctx, made, metav1.UpdateOptions{})
+		}
 	case *networkingv1.IngressClass:
 		_, err = s.client.NetworkingV1().IngressClasses().Create(ctx, o, opts)
 	default:

@@ -40,6 +40,7 @@ var required = []routing.Kind{routing.Ingresses, routing.IngressClasses, routing
 // part of what is stored of a Secret.
 var stored = []routing.Kind{
 	routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices, routing.Secrets, routing.Namespaces, routing.ConfigMaps,
+	routing.Pods, routing.NetworkPolicies,
 }
 
 // SecretAccess is how Secrets are read.
@@ -67,6 +68,8 @@ type Config struct {
 	Metadata metadata.Interface
 	// SecretAccess is how Secrets are read.
 	SecretAccess SecretAccess
+	// ReadPods lets Pods be read where they explain a message.
+	ReadPods bool
 	// Settings are copied into every Snapshot, with those of the Workloads' controllers.
 	Settings routing.Settings
 	// Workloads run the controllers of which the settings are read; settings.Workload
@@ -107,6 +110,7 @@ type Cluster struct {
 	client   kubernetes.Interface
 	metadata metadata.Interface
 	secrets  SecretAccess
+	readPods bool
 	log      logr.Logger
 
 	kinds       map[routing.Kind]*watched
@@ -137,6 +141,7 @@ func New(c Config) (*Cluster, error) {
 		client:   c.Client,
 		metadata: c.Metadata,
 		secrets:  c.SecretAccess,
+		readPods: c.ReadPods,
 		log:      c.Log,
 		kinds:    map[routing.Kind]*watched{},
 		store:    store{},
@@ -144,7 +149,7 @@ func New(c Config) (*Cluster, error) {
 		slots:    make(chan struct{}, c.LiveReads),
 		liveReads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "routegate_live_reads_total",
-			Help: "Objects read from the API server to confirm a denial, by kind and result (present, absent, failed).",
+			Help: "Objects read from the API server to confirm a denial or to explain a warning, by kind and result (present, absent, failed).",
 		}, []string{"kind", "result"}),
 	}
 	for _, kind := range stored {
@@ -186,6 +191,9 @@ func informersFor(c Config) map[routing.Kind]cache.SharedIndexInformer {
 		routing.Services:       coreinformers.NewServiceInformer(c.Client, all, never, indexersFor(routing.Services)),
 		routing.EndpointSlices: discoveryinformers.NewEndpointSliceInformer(c.Client, all, never, indexersFor(routing.EndpointSlices)),
 		routing.Namespaces:     coreinformers.NewNamespaceInformer(c.Client, never, indexersFor(routing.Namespaces)),
+	}
+	if len(c.Settings.ControllerPods) > 0 {
+		informers[routing.NetworkPolicies] = networkinginformers.NewNetworkPolicyInformer(c.Client, all, never, indexersFor(routing.NetworkPolicies))
 	}
 	switch c.SecretAccess {
 	case SecretsFull:
@@ -339,6 +347,7 @@ func (c *Cluster) coverage() map[routing.Ref]routing.Coverage {
 	for kind, w := range c.kinds {
 		coverage[routing.Ref{Kind: kind}] = w.coverage()
 	}
+	c.coverOptional(coverage)
 	secrets, data := routing.Ref{Kind: routing.Secrets}, routing.Ref{Kind: routing.SecretData}
 	switch c.secrets {
 	case SecretsOff:
@@ -395,6 +404,11 @@ func (c *Cluster) cover(snap *routing.Snapshot, ref routing.Ref, coverage routin
 
 // read returns the object as it is kept, or nil when it does not exist.
 func (c *Cluster) read(ctx context.Context, ref routing.Ref) (any, error) {
+	if ref.Kind == routing.Pods {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, explainTime)
+		defer cancel()
+	}
 	select {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
@@ -436,6 +450,12 @@ func (c *Cluster) readLive(ctx context.Context, ref routing.Ref) (any, error) {
 		return slimmed(c.client.CoreV1().Namespaces().Get(ctx, ref.Name, opts))
 	case routing.EndpointSlices:
 		return c.readSlices(ctx, ref)
+	case routing.Pods:
+		svc := get[routing.Service](c.store, routing.Services, ref.Namespace+"/"+ref.Name)
+		if svc == nil || !c.readPods {
+			return nil, nil
+		}
+		return ReadPods(ctx, c.client, svc)
 	}
 	return nil, fmt.Errorf("no live read for kind %q", ref.Kind)
 }

@@ -57,11 +57,17 @@ func start(t *testing.T, client *fake.Clientset) *cluster.Cluster {
 	if err := cl.Ready(); err == nil || !strings.Contains(err.Error(), "Service (not read yet)") {
 		t.Errorf("before the start: Ready says %v", err)
 	}
+	run(t, cl)
+	return cl
+}
+
+// run starts a cluster that stops with the test.
+func run(t *testing.T, cl *cluster.Cluster) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { cl.Start(ctx) })
 	t.Cleanup(func() { cancel(); running.Wait() })
-	return cl
 }
 
 func await(t *testing.T, what string, condition func() bool) {

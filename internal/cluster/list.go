@@ -132,7 +132,7 @@ func listersFor(client kubernetes.Interface) map[routing.Kind]lister {
 func (s *Static) Unread() []Unread {
 	var unread []Unread
 	for _, kind := range stored {
-		if c := s.coverage[routing.Ref{Kind: kind}]; !c.Read {
+		if c := s.coverage[routing.Ref{Kind: kind}]; !c.Read && !c.Chosen {
 			unread = append(unread, Unread{Kind: kind, Reason: c.Reason})
 		}
 	}

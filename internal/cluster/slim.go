@@ -9,6 +9,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/routegate/routegate/routing"
@@ -34,7 +35,7 @@ func slim(obj any) (any, error) {
 			Type:         o.Spec.Type,
 			ClusterIP:    o.Spec.ClusterIP,
 			ExternalName: o.Spec.ExternalName,
-			Selecting:    len(o.Spec.Selector) > 0,
+			Selector:     labels.Set(o.Spec.Selector).String(),
 			Ports:        o.Spec.Ports,
 		}, nil
 	case *discoveryv1.EndpointSlice:
@@ -50,7 +51,12 @@ func slim(obj any) (any, error) {
 		n := &routing.Namespace{ObjectMeta: slimMeta(&o.ObjectMeta)}
 		n.Labels = o.Labels
 		return n, nil
-	case *routing.IngressClass, *routing.Service, *routing.EndpointSlice, *routing.SecretFacts, *routing.Namespace, *routing.ConfigMap:
+	case *corev1.Pod:
+		return routing.PodOf(o), nil
+	case *networkingv1.NetworkPolicy:
+		return routing.NetworkPolicyOf(o), nil
+	case *routing.IngressClass, *routing.Service, *routing.EndpointSlice, *routing.SecretFacts, *routing.Namespace, *routing.ConfigMap,
+		*routing.Pod, *routing.NetworkPolicy:
 		// client-go may hand an object to the transform twice.
 		return obj, nil
 	case cache.DeletedFinalStateUnknown:

@@ -43,14 +43,19 @@ type Static struct {
 }
 
 // NewStatic returns an empty cluster in which the given kinds count as read; all
-// of them when none is given.
+// of them but the optional ones when none is given.
 func NewStatic(kinds ...routing.Kind) *Static {
 	if len(kinds) == 0 {
-		kinds = routing.Kinds()
+		kinds = slices.DeleteFunc(routing.Kinds(), func(kind routing.Kind) bool {
+			return slices.Contains(routing.OptionalKinds(), kind)
+		})
 	}
 	s := &Static{store: store{}, frozen: newFrozen(), coverage: map[routing.Ref]routing.Coverage{}}
 	for _, kind := range stored {
 		s.store[kind] = cache.NewIndexer(cache.MetaNamespaceKeyFunc, indexersFor(kind))
+	}
+	for _, kind := range routing.OptionalKinds() {
+		s.coverage[routing.Ref{Kind: kind}] = notWanted
 	}
 	for _, kind := range kinds {
 		s.coverage[routing.Ref{Kind: kind}] = routing.Coverage{Read: true}
@@ -199,6 +204,10 @@ func kindOf(obj metav1.Object) (routing.Kind, bool) {
 		return routing.Namespaces, true
 	case *corev1.ConfigMap:
 		return routing.ConfigMaps, true
+	case *corev1.Pod:
+		return routing.Pods, true
+	case *networkingv1.NetworkPolicy:
+		return routing.NetworkPolicies, true
 	}
 	return "", false
 }

@@ -35,7 +35,7 @@ func indexersFor(kind routing.Kind) cache.Indexers {
 			}
 			return []string{slice.Namespace + "/" + slice.Service}, nil
 		}}
-	case routing.Services, routing.Secrets:
+	case routing.Services, routing.Secrets, routing.Pods, routing.NetworkPolicies:
 		return cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
 	}
 	return cache.Indexers{}
@@ -91,6 +91,7 @@ func (s store) snapshot(refs routing.References, settings routing.Settings, now 
 		SharingUpstream: make(map[string][]*networkingv1.Ingress, len(refs.Upstreams)),
 		Namespaces:      make(map[string]*routing.Namespace, 1),
 		ConfigMaps:      make(map[routing.Key]*routing.ConfigMap, len(refs.ConfigMaps)),
+		Pods:            make(map[routing.Key]*routing.ServicePods),
 		Coverage:        coverage,
 	}
 	for _, obj := range s[routing.IngressClasses].List() {
@@ -137,7 +138,37 @@ func (s store) snapshot(refs routing.References, settings routing.Settings, now 
 	if ns := get[routing.Namespace](s, routing.Namespaces, refs.Namespace); ns != nil {
 		snap.Namespaces[ns.Name] = ns
 	}
+	s.addPods(snap)
+	s.addNetworkPolicies(snap, refs.Namespace)
 	return snap
+}
+
+// addPods adds the Pods around the Services found, where the store holds Pods.
+func (s store) addPods(snap *routing.Snapshot) {
+	if !snap.Coverage[routing.Ref{Kind: routing.Pods}].Read {
+		return
+	}
+	for key, svc := range snap.Services {
+		if svc.Selecting() {
+			snap.Pods[key] = routing.PodsAround(svc, indexed[routing.Pod](s, routing.Pods, cache.NamespaceIndex, key.Namespace))
+		}
+	}
+}
+
+// addNetworkPolicies adds those of the namespace, and the namespaces of the
+// controllers that they may admit.
+func (s store) addNetworkPolicies(snap *routing.Snapshot, namespace string) {
+	if len(snap.Settings.ControllerPods) == 0 {
+		return
+	}
+	snap.NetworkPolicies = map[string][]*routing.NetworkPolicy{
+		namespace: indexed[routing.NetworkPolicy](s, routing.NetworkPolicies, cache.NamespaceIndex, namespace),
+	}
+	for _, pods := range snap.Settings.ControllerPods {
+		if ns := get[routing.Namespace](s, routing.Namespaces, pods.Namespace); ns != nil {
+			snap.Namespaces[ns.Name] = ns
+		}
+	}
 }
 
 // addCertificates adds the Secrets of spec.tls of the Ingresses found, which may
@@ -212,6 +243,8 @@ func put(snap *routing.Snapshot, ref routing.Ref, obj any) {
 		set(snap.Namespaces, ref.Name, obj)
 	case routing.ConfigMaps:
 		set(snap.ConfigMaps, key, obj)
+	case routing.Pods:
+		set(snap.Pods, key, obj)
 	case routing.Ingresses:
 		putIngress(snap, ref, obj)
 	case routing.EndpointSlices:

@@ -286,8 +286,17 @@ func serviceHints(snap *routing.Snapshot, up *routing.Upstream) []string {
 		return []string{fmt.Sprintf("the endpoints of Service %s are not known", name)}
 	}
 	e := routing.Resolve(svc, port, slices)
+	if pods, known := snap.PodsOf(up.Namespace, up.Service); known == routing.Present && e.Ready == 0 {
+		fact, nearest := checks.PodsFact(svc, pods, e.NotReady > 0)
+		switch {
+		case nearest != "":
+			return []string{fact, nearest}
+		case fact != "":
+			return []string{fact}
+		}
+	}
 	switch {
-	case e.Ready+e.NotReady == 0 && svc.Selecting:
+	case e.Ready+e.NotReady == 0 && svc.Selecting():
 		return []string{fmt.Sprintf("Service %s has no endpoints: its selector fits no Pod", name)}
 	case e.Ready+e.NotReady == 0:
 		return []string{fmt.Sprintf("Service %s has no endpoints, and no selector that would find any", name)}
