@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -32,13 +33,14 @@ const maxBody = 6<<20 + 1<<19
 // Cluster is where Snapshots come from.
 type Cluster interface {
 	// Snapshot returns the cluster around the references. The objects in confirm
-	// are read afresh, Pods of a Service among them. What could not be read is marked in the Snapshot; an error
-	// means that there is none at all.
+	// are read afresh, Pods of a Service among them. What could not be read is marked
+	// in the Snapshot; an error means that there is none at all.
 	Snapshot(ctx context.Context, refs routing.References, confirm []routing.Ref) (*routing.Snapshot, error)
 }
 
 // Handler answers AdmissionReviews about Ingresses. Build it with a struct
-// literal and check it with Validate. It is safe for concurrent use.
+// literal and check it with Validate. Its fields must not change once it answers. It
+// is safe for concurrent use.
 type Handler struct {
 	Cluster Cluster
 	Checks  []checks.Check
@@ -46,6 +48,10 @@ type Handler struct {
 	Metrics *Metrics
 	// Log receives one line per denial, and at V(1) one per request.
 	Log logr.Logger
+
+	// enabled are the Checks that the Policy has not switched off, found once.
+	enabled     []checks.Check
+	findEnabled sync.Once
 }
 
 // Validate reports what is missing or wrong.
@@ -243,7 +249,8 @@ type sentIngress struct {
 // denied. What lets warnings say more is read then as well, or alone where nothing is
 // denied; that this fails changes nothing.
 func (h *Handler) judge(ctx context.Context, ing, old *networkingv1.Ingress, dryRun bool) (policy.Verdict, bool) {
-	enabled := h.Policy.Enabled(h.Checks)
+	h.findEnabled.Do(func() { h.enabled = h.Policy.Enabled(h.Checks) })
+	enabled := h.enabled
 	if len(enabled) == 0 {
 		return policy.Verdict{}, false
 	}

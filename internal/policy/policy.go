@@ -167,6 +167,9 @@ func (p Policy) NoVerdict(reason string) Verdict {
 
 // Decide turns findings into a Verdict. The order of the findings is kept.
 func (p Policy) Decide(r Request) Verdict {
+	if len(r.New) == 0 {
+		return Verdict{}
+	}
 	modes := make(map[string]checks.Mode, len(r.Checks))
 	for i := range r.Checks {
 		modes[r.Checks[i].Name] = p.Mode(&r.Checks[i], r.Confirmed)
