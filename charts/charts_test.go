@@ -256,6 +256,14 @@ var (
 		APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"},
 		ResourceNames: []string{"routegate"}, Verbs: []string{"get", "update"},
 	}, "the Lease that says which Pod may write"}
+	itsController = right{"web", rbacv1.PolicyRule{
+		APIGroups: []string{"apps"}, Resources: []string{"daemonsets"},
+		ResourceNames: []string{"nginx"}, Verbs: []string{"get", "list", "watch"},
+	}, "the flags of a controller that is named in the values"}
+	itsConfigMap = right{"web", rbacv1.PolicyRule{
+		APIGroups: []string{""}, Resources: []string{"configmaps"},
+		ResourceNames: []string{"options"}, Verbs: []string{"get", "list", "watch"},
+	}, "the ConfigMap of that controller"}
 )
 
 // The rights are what the checks read, and those of the list above. No check
@@ -268,12 +276,19 @@ func TestRights(t *testing.T) {
 	for _, mode := range []struct {
 		args  []string
 		fixed []right
+		reads []routing.Kind
 	}{
-		{nil, []right{ownConfiguration, ownSecret, ownLease}},
-		{[]string{"--set=preset=strict"}, []right{ownConfiguration, ownSecret, ownLease}},
-		{[]string{"--set=certificates.mode=cert-manager"}, nil},
-		{[]string{"--set=certificates.mode=secret,certificates.secret.name=mine"}, nil},
-		{[]string{"--set=certificates.mode=cert-manager,preset=strict"}, []right{ownConfiguration, ownLease}},
+		{nil, []right{ownConfiguration, ownSecret, ownLease}, nil},
+		{[]string{"--set=readPods=true"}, []right{ownConfiguration, ownSecret, ownLease}, []routing.Kind{routing.Pods}},
+		{[]string{"--set=controllerPods={web}"}, []right{ownConfiguration, ownSecret, ownLease}, []routing.Kind{routing.NetworkPolicies}},
+		{
+			[]string{"--set=controllers[0].kind=DaemonSet,controllers[0].namespace=web,controllers[0].name=nginx,controllers[0].configMap=options"},
+			[]right{ownConfiguration, ownSecret, ownLease, itsController, itsConfigMap}, nil,
+		},
+		{[]string{"--set=preset=strict"}, []right{ownConfiguration, ownSecret, ownLease}, nil},
+		{[]string{"--set=certificates.mode=cert-manager"}, nil, nil},
+		{[]string{"--set=certificates.mode=secret,certificates.secret.name=mine"}, nil, nil},
+		{[]string{"--set=certificates.mode=cert-manager,preset=strict"}, []right{ownConfiguration, ownLease}, nil},
 	} {
 		for _, access := range cluster.SecretAccesses() {
 			args := append([]string{"--set-string=secretAccess=" + string(access)}, mode.args...)
@@ -286,7 +301,7 @@ func TestRights(t *testing.T) {
 						}
 					}
 				}
-				add("", "a check reads it", cluster.Rights(reads, access)...)
+				add("", "a check reads it", cluster.Rights(reads, access, mode.reads...)...)
 				for _, r := range mode.fixed {
 					add(r.namespace, r.reason, r.rule)
 				}
@@ -319,7 +334,7 @@ func TestRights(t *testing.T) {
 		}
 	}
 	readme := read(t, chart, "README.md")
-	for _, r := range []right{ownConfiguration, ownSecret, ownLease} {
+	for _, r := range []right{ownConfiguration, ownSecret, ownLease, itsController, itsConfigMap} {
 		if !strings.Contains(readme, r.reason) {
 			t.Errorf("README.md must give the reason %q", r.reason)
 		}

@@ -15,14 +15,18 @@ import (
 
 // Rights returns the rights that a Cluster needs where checks read these kinds and
 // Secrets are read that way: one rule per resource, in the order of routing.Kinds.
-// What nothing can be judged without is always among them.
-func Rights(reads []routing.Kind, access SecretAccess) []rbacv1.PolicyRule {
+// What nothing can be judged without is always among them; of routing.OptionalKinds,
+// those that are given as enabled.
+func Rights(reads []routing.Kind, access SecretAccess, enabled ...routing.Kind) []rbacv1.PolicyRule {
 	all := []string{"get", "list", "watch"}
 	var rules []rbacv1.PolicyRule
 	for _, kind := range routing.Kinds() {
 		// What a Secret holds is read with the Secret.
 		read := slices.Contains(reads, kind) || kind == routing.Secrets && slices.Contains(reads, routing.SecretData)
 		if !read && !slices.Contains(required, kind) {
+			continue
+		}
+		if slices.Contains(routing.OptionalKinds(), kind) && !slices.Contains(enabled, kind) {
 			continue
 		}
 		group, resource, verbs := corev1.GroupName, "", all
@@ -41,6 +45,11 @@ func Rights(reads []routing.Kind, access SecretAccess) []rbacv1.PolicyRule {
 		case routing.ConfigMaps:
 			// Only the few that an Ingress names, one by one.
 			resource, verbs = "configmaps", []string{"get"}
+		case routing.Pods:
+			// Only those of a Service without endpoints, live.
+			resource, verbs = "pods", []string{"list"}
+		case routing.NetworkPolicies:
+			group, resource, verbs = networkingv1.GroupName, "networkpolicies", []string{"list", "watch"}
 		case routing.Secrets:
 			resource = "secrets"
 			switch access {

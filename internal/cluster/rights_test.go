@@ -19,16 +19,19 @@ func TestRights(t *testing.T) {
 		reads  []routing.Kind
 		access cluster.SecretAccess
 		want   string
+		also   []routing.Kind
 	}{
-		{nil, cluster.SecretsFull, always},
-		{[]routing.Kind{routing.EndpointSlices, routing.ConfigMaps}, cluster.SecretsFull, always + " endpointslices:list,watch configmaps:get"},
-		{[]routing.Kind{routing.Secrets}, cluster.SecretsFull, always + " secrets:get,list,watch"},
-		{[]routing.Kind{routing.SecretData}, cluster.SecretsMetadata, always + " secrets:get,list,watch"},
-		{[]routing.Kind{routing.Secrets, routing.SecretData}, cluster.SecretsGet, always + " secrets:get"},
-		{[]routing.Kind{routing.Secrets, routing.SecretData}, cluster.SecretsOff, always},
+		{nil, cluster.SecretsFull, always, nil},
+		{routing.OptionalKinds(), cluster.SecretsFull, always, nil},
+		{routing.OptionalKinds(), cluster.SecretsFull, always + " pods:list networkpolicies:list,watch", routing.OptionalKinds()},
+		{[]routing.Kind{routing.EndpointSlices, routing.ConfigMaps}, cluster.SecretsFull, always + " endpointslices:list,watch configmaps:get", nil},
+		{[]routing.Kind{routing.Secrets}, cluster.SecretsFull, always + " secrets:get,list,watch", nil},
+		{[]routing.Kind{routing.SecretData}, cluster.SecretsMetadata, always + " secrets:get,list,watch", nil},
+		{[]routing.Kind{routing.Secrets, routing.SecretData}, cluster.SecretsGet, always + " secrets:get", nil},
+		{[]routing.Kind{routing.Secrets, routing.SecretData}, cluster.SecretsOff, always, nil},
 	} {
 		var got []string
-		for _, rule := range cluster.Rights(tc.reads, tc.access) {
+		for _, rule := range cluster.Rights(tc.reads, tc.access, tc.also...) {
 			got = append(got, fmt.Sprintf("%s:%s", rule.Resources[0], strings.Join(rule.Verbs, ",")))
 		}
 		want := strings.Fields(tc.want)
