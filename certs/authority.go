@@ -178,12 +178,16 @@ func (b bundle) encode() []byte {
 	return text.Bytes()
 }
 
-// verifies is whether a client with this bundle trusts the certificate.
-func (b bundle) verifies(leaf *x509.Certificate, now time.Time) bool {
-	roots := x509.NewCertPool()
-	for _, c := range b {
-		roots.AddCert(c)
+// verifies is whether a client with this bundle trusts a server that shows the
+// chain, whose first certificate is its own.
+func (b bundle) verifies(chain bundle, now time.Time) bool {
+	pool := func(certs bundle) *x509.CertPool {
+		p := x509.NewCertPool()
+		for _, c := range certs {
+			p.AddCert(c)
+		}
+		return p
 	}
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now})
+	_, err := chain[0].Verify(x509.VerifyOptions{Roots: pool(b), Intermediates: pool(chain[1:]), CurrentTime: now})
 	return err == nil
 }

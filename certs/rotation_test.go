@@ -353,7 +353,7 @@ func TestRotationOfWhatIsNotInOrder(t *testing.T) {
 			if err != nil || c.ca == nil || c.leaf == nil {
 				t.Fatalf("read: %+v, %v", c, err)
 			}
-			if got := parseBundle(w.bundle); !got.verifies(c.leaf.cert, w.now) {
+			if got := parseBundle(w.bundle); !got.verifies(bundle{c.leaf.cert}, w.now) {
 				t.Error("the certificate is not trusted")
 			}
 			if !isFor(c.leaf.cert, w.r.hosts) {
