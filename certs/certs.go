@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package certs is the serving certificate of the webhook: made in memory, or
-// read from a directory that something else keeps up to date, such as
-// cert-manager by way of a mounted Secret.
 package certs
 
 import (
@@ -11,7 +8,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
 	"time"
 
@@ -47,15 +43,7 @@ func PEM(hosts []string) (chain, key []byte, err error) {
 	if len(hosts) == 0 {
 		return nil, nil, errors.New("self-signed certificate: at least one host must be given")
 	}
-	var ips []net.IP
-	var names []string
-	for _, host := range hosts {
-		if ip := net.ParseIP(host); ip != nil {
-			ips = append(ips, ip)
-		} else {
-			names = append(names, host)
-		}
-	}
+	ips, names := splitHosts(hosts)
 	chain, key, err = cert.GenerateSelfSignedCertKey(hosts[0], ips, names)
 	if err != nil {
 		return nil, nil, fmt.Errorf("self-signed certificate: %w", err)
