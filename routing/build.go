@@ -42,8 +42,16 @@ func NewTable(s *Snapshot, settings ControllerSettings, ingresses []*networkingv
 // takeUp returns the Ingresses that make it into the model, oldest first.
 func (t *Table) takeUp(ingresses []*networkingv1.Ingress) []*networkingv1.Ingress {
 	seen := make([]*networkingv1.Ingress, 0, len(ingresses))
+	// Ingresses that share a host often have the same annotations; like is one whose
+	// Config is that of all such.
+	var like *networkingv1.Ingress
 	for _, ing := range ingresses {
-		config := configOf(ing, &t.Settings)
+		var config *Config
+		if like != nil && maps.Equal(like.Annotations, ing.Annotations) && !t.Settings.dropsSpec(ing) {
+			config = t.configs[like]
+		} else if config = configOf(ing, &t.Settings); config.ofAnnotationsAlone() {
+			like = ing
+		}
 		if config.Dropped != "" {
 			t.Dropped[ing] = config.Dropped
 			continue

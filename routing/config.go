@@ -1147,19 +1147,35 @@ func (p *annotationParser) parseCORS() {
 	p.number("cors-max-age", 0)
 }
 
-// dropForSpec finds what makes the controller drop the Ingress for its spec.
+// dropForSpec notes what makes the controller drop the Ingress for its spec.
 func (p *annotationParser) dropForSpec() {
-	spec := &p.ing.Spec
-	if !p.settings.DisableDeepInspect {
+	p.config.Dropped, p.config.Removed = p.settings.dropForSpec(&p.ing.Spec)
+}
+
+// dropForSpec says why the controller drops an Ingress for its spec, and whether an
+// update that is dropped also ends the serving of the former version.
+func (c *ControllerSettings) dropForSpec(spec *networkingv1.IngressSpec) (reason string, removed bool) {
+	if !c.DisableDeepInspect {
 		if what, text := inspect(spec); what != "" {
-			p.config.Dropped = what + " " + strconv.Quote(text) + " looks like an attack to the controller"
-			return
+			return what + " " + strconv.Quote(text) + " looks like an attack to the controller", false
 		}
 	}
-	if p.settings.DisableCatchAll && spec.DefaultBackend != nil {
-		p.config.Dropped = "spec.defaultBackend is refused by --disable-catch-all"
-		p.config.Removed = true
+	if c.DisableCatchAll && spec.DefaultBackend != nil {
+		return "spec.defaultBackend is refused by --disable-catch-all", true
 	}
+	return "", false
+}
+
+// dropsSpec reports whether the controller drops the Ingress for its spec.
+func (c *ControllerSettings) dropsSpec(ing *networkingv1.Ingress) bool {
+	reason, _ := c.dropForSpec(&ing.Spec)
+	return reason != ""
+}
+
+// ofAnnotationsAlone reports whether an Ingress of any namespace with the same
+// annotations has this Config, unless it is dropped for its spec.
+func (c *Config) ofAnnotationsAlone() bool {
+	return c.Dropped == "" && len(c.Faults) == 0 && len(c.Secrets) == 0 && len(c.ConfigMaps) == 0
 }
 
 // inspect returns the first text that the controller takes for an attack, and
