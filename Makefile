@@ -58,6 +58,10 @@ demo-stop: ## Stop what "make demo DEMO_KEEP=1" left running.
 build: ## Build bin/routegate.
 	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/routegate ./cmd/routegate
 
+.PHONY: image
+image: ## Build the Dockerfile for amd64 and arm64 into bin/image, without a Docker engine and without a registry.
+	@VERSION=$(VERSION) hack/image.sh
+
 .PHONY: controlplane
 controlplane: ## Build etcd, kube-apiserver and kubectl, and print their folder.
 	@$(controlplane)
