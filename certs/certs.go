@@ -11,7 +11,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
 	"time"
 
@@ -47,15 +46,7 @@ func PEM(hosts []string) (chain, key []byte, err error) {
 	if len(hosts) == 0 {
 		return nil, nil, errors.New("self-signed certificate: at least one host must be given")
 	}
-	var ips []net.IP
-	var names []string
-	for _, host := range hosts {
-		if ip := net.ParseIP(host); ip != nil {
-			ips = append(ips, ip)
-		} else {
-			names = append(names, host)
-		}
-	}
+	ips, names := splitHosts(hosts)
 	chain, key, err = cert.GenerateSelfSignedCertKey(hosts[0], ips, names)
 	if err != nil {
 		return nil, nil, fmt.Errorf("self-signed certificate: %w", err)

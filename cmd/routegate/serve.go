@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
@@ -33,6 +38,7 @@ import (
 	"github.com/routegate/routegate/certs"
 	"github.com/routegate/routegate/checks"
 	"github.com/routegate/routegate/internal/cluster"
+	"github.com/routegate/routegate/internal/leader"
 	"github.com/routegate/routegate/internal/policy"
 	"github.com/routegate/routegate/routing"
 	"github.com/routegate/routegate/webhook"
@@ -40,6 +46,10 @@ import (
 
 // validatePath is where the API server sends Ingresses.
 const validatePath = "/validate-ingress"
+
+// webhookName is the name of the webhook for Ingresses in the chart's webhook
+// configuration, as denials spell it.
+const webhookName = "validate.ingress.routegate.dev"
 
 // serveOptions are the flags of serve.
 type serveOptions struct {
@@ -51,6 +61,13 @@ type serveOptions struct {
 	selfSigned     bool
 	hosts          []string
 	caBundleFile   string
+	managed        string
+	lifetimes      certs.Lifetimes
+	configuration  string
+	failurePolicy  string
+	lease          string
+	clientCAFile   string
+	clientNames    []string
 	healthAddress  string
 	metricsAddress string
 	drainTime      time.Duration
@@ -91,9 +108,15 @@ func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.bindAddress, "bind-address", "", "address to serve the webhook on; all when empty")
 	f.IntVar(&o.port, "port", 9443, "port to serve the webhook on")
 	f.StringVar(&o.certDir, "cert-dir", "", "directory with tls.crt and tls.key; they are read again when they change")
-	f.BoolVar(&o.selfSigned, "self-signed", false, "make a certificate authority and a certificate in memory instead of --cert-dir")
-	f.StringSliceVar(&o.hosts, "self-signed-hosts", []string{"localhost", "127.0.0.1"}, "DNS names and IP addresses of the self-signed certificate")
+	f.StringVar(&o.managed, "managed-certificate", "", "NAMESPACE/NAME of a Secret to keep a certificate authority and a certificate in, which all replicas share and which renew themselves, instead of --cert-dir")
+	f.BoolVar(&o.selfSigned, "self-signed", false, "make a certificate authority and a certificate in memory instead of --cert-dir, for one process")
+	f.StringSliceVar(&o.hosts, "hosts", []string{"localhost", "127.0.0.1"}, "DNS names and IP addresses of the managed or self-signed certificate")
 	f.StringVar(&o.caBundleFile, "ca-bundle-file", "", "file to write the CA bundle of the self-signed certificate to, for the webhook configuration")
+	f.StringVar(&o.configuration, "webhook-configuration", "", "name of the ValidatingWebhookConfiguration whose CA bundle follows the managed certificate, and whose failure policy is set")
+	f.StringVar(&o.failurePolicy, "failure-policy", "", "failurePolicy to set on the webhook "+webhookName+": Ignore, or Fail, once it can be called; left as it is when empty")
+	f.StringVar(&o.lease, "lease", "", "NAMESPACE/NAME of the Lease that the replica holds which renews certificates and changes the webhook configuration")
+	f.StringVar(&o.clientCAFile, "client-ca-file", "", "file with certificate authorities, one of which must have issued a client's certificate; clients need none when empty. It is read again when it changes")
+	f.StringSliceVar(&o.clientNames, "client-name", nil, "common name that a client's certificate must have; one of several when repeated")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; none when empty")
 	f.DurationVar(&o.drainTime, "drain-time", 10*time.Second, "how long to go on serving after /readyz has begun to fail, when told to stop")
@@ -104,6 +127,16 @@ func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.running, "running-controllers", nil, "values of spec.controller of which a controller runs here; without it, nothing is said of the others")
 	f.StringVar(&o.secretAccess, "secret-access", string(cluster.SecretsFull), "how to read Secrets: off, get, metadata or full")
 	f.IntVar(&o.liveReads, "live-reads", 32, "how many objects to read from the API server at a time when confirming denials")
+	// For tests, which cannot wait for months.
+	o.lifetimes = certs.DefaultLifetimes()
+	for name, d := range map[string]*time.Duration{
+		"authority-lifetime": &o.lifetimes.Authority, "certificate-lifetime": &o.lifetimes.Leaf,
+		"certificate-settle-time": &o.lifetimes.Settle, "certificate-restore-time": &o.lifetimes.Restore,
+	} {
+		f.DurationVar(d, name, *d, "for tests")
+		// It fails only for a flag that is not there.
+		_ = f.MarkHidden(name)
+	}
 	f.IntVarP(&o.verbosity, "verbosity", "v", 0, "log verbosity: 0, or 1 for a line per request")
 	f.StringVar(&o.logFormat, "log-format", "json", "log format: json or text")
 }
@@ -111,13 +144,51 @@ func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 func (o *serveOptions) validate() error {
 	var errs []error
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	sources := 0
+	for _, given := range []bool{o.certDir != "", o.selfSigned, o.managed != ""} {
+		if given {
+			sources++
+		}
+	}
 	switch {
-	case o.selfSigned && o.certDir != "":
-		fault("--self-signed and --cert-dir exclude each other")
-	case !o.selfSigned && o.certDir == "":
-		fault("one of --cert-dir and --self-signed must be given")
+	case sources > 1:
+		fault("--managed-certificate, --self-signed and --cert-dir exclude each other")
+	case sources == 0:
+		fault("one of --managed-certificate, --cert-dir and --self-signed must be given")
 	case !o.selfSigned && o.caBundleFile != "":
 		fault("--ca-bundle-file needs --self-signed")
+	case o.managed != "":
+		if _, err := parseName(o.managed); err != nil {
+			fault("--managed-certificate %w", err)
+		}
+		if o.configuration == "" {
+			fault("--managed-certificate needs --webhook-configuration")
+		}
+		if err := o.lifetimes.Validate(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(o.hosts) == 0 {
+		fault("--hosts: must name at least one host")
+	}
+	switch policy := admissionregistrationv1.FailurePolicyType(o.failurePolicy); {
+	case policy != "" && policy != admissionregistrationv1.Ignore && policy != admissionregistrationv1.Fail:
+		fault("--failure-policy %q: must be Ignore or Fail, or empty to leave it as it is", o.failurePolicy)
+	case policy != "" && o.configuration == "":
+		fault("--failure-policy needs --webhook-configuration")
+	case o.configuration != "" && o.managed == "" && policy == "":
+		fault("--webhook-configuration needs --managed-certificate or --failure-policy: there is nothing else to change in it")
+	}
+	switch _, err := parseName(o.lease); {
+	case o.configuration != "" && o.lease == "":
+		fault("--webhook-configuration needs --lease, so that one replica at a time changes it")
+	case o.configuration == "" && o.lease != "":
+		fault("--lease needs --webhook-configuration: there is nothing else to lead for")
+	case o.lease != "" && err != nil:
+		fault("--lease %w", err)
+	}
+	if len(o.clientNames) > 0 && o.clientCAFile == "" {
+		fault("--client-name needs --client-ca-file")
 	}
 	if o.port < 1 || o.port > 65535 {
 		fault("--port %d: must be 1 to 65535", o.port)
@@ -138,6 +209,15 @@ func (o *serveOptions) validate() error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// parseName reads NAMESPACE/NAME.
+func parseName(text string) (types.NamespacedName, error) {
+	namespace, name, ok := strings.Cut(text, "/")
+	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
+		return types.NamespacedName{}, fmt.Errorf("%q: must be NAMESPACE/NAME", text)
+	}
+	return types.NamespacedName{Namespace: namespace, Name: name}, nil
 }
 
 func (o *serveOptions) policy() policy.Policy {
@@ -174,15 +254,15 @@ func serve(ctx context.Context, o *serveOptions) error {
 	ctrl.SetLogger(log.WithName("controller-runtime").V(1))
 	log.Info("starting", "version", versionText(), "preset", o.preset, "onUndecided", o.onUndecided)
 
-	client, meta, err := newClients(o.kubeconfig)
+	api, err := newClients(o.kubeconfig)
 	if err != nil {
 		return err
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	cl, err := cluster.New(cluster.Config{
-		Client:       client,
-		Metadata:     meta,
+		Client:       api.typed,
+		Metadata:     api.metadata,
 		SecretAccess: cluster.SecretAccess(o.secretAccess),
 		Settings:     routing.Settings{NginxControllers: o.nginxControllers, RunningControllers: o.running},
 		LiveReads:    o.liveReads,
@@ -206,16 +286,49 @@ func serve(ctx context.Context, o *serveOptions) error {
 	if err := handler.Validate(); err != nil {
 		return err
 	}
-	getCertificate, watchCertificate, err := o.certificate()
+	// ready returns why the API server had better not ask this replica.
+	var getCertificate getCertificate
+	var server ctrlwebhook.Server
+	var reached atomic.Bool
+	ready := func() error {
+		_, err := getCertificate(nil)
+		if err == nil && !reached.Load() {
+			// It connects, as a client without a certificate: once will do.
+			err = server.StartedChecker()(nil)
+			reached.Store(err == nil)
+		}
+		return errors.Join(cl.Ready(), err)
+	}
+	keeper, election, err := o.keeper(api, log)
 	if err != nil {
 		return err
 	}
-	server := ctrlwebhook.NewServer(ctrlwebhook.Options{
+	if keeper != nil {
+		keeper.Ready = ready
+		keeper.Serving = func() (*tls.Certificate, error) { return getCertificate(nil) }
+		if err := errors.Join(keeper.Validate(), election.Validate()); err != nil {
+			return err
+		}
+	}
+	getCertificate, watchCertificate, err := o.certificate(keeper)
+	if err != nil {
+		return err
+	}
+	var callers *certs.Clients
+	if o.clientCAFile != "" {
+		if callers, err = certs.NewClients(o.clientCAFile, o.clientNames, log.WithName("certs")); err != nil {
+			return err
+		}
+	}
+	server = ctrlwebhook.NewServer(ctrlwebhook.Options{
 		Host: o.bindAddress,
 		Port: o.port,
 		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
 			c.MinVersion = tls.VersionTLS12
 			c.GetCertificate = getCertificate
+			if callers != nil {
+				callers.Require(c)
+			}
 		}},
 	})
 	server.Register(validatePath, handler)
@@ -231,7 +344,15 @@ func serve(ctx context.Context, o *serveOptions) error {
 
 	group.Go(func() error { cl.Start(running); return nil })
 	group.Go(func() error { return watchCertificate(running) })
-	group.Go(func() error { return serveHTTP(running, o.healthAddress, healthMux(cl, server, &stopping)) })
+	if keeper != nil {
+		// Another replica is to take over as soon as this one is told to stop.
+		duty, end := context.WithCancel(ctx)
+		defer end()
+		defer context.AfterFunc(running, end)()
+		group.Go(func() error { return keeper.Run(duty) })
+		group.Go(func() error { return election.Run(duty) })
+	}
+	group.Go(func() error { return serveHTTP(running, o.healthAddress, healthMux(ready, &stopping)) })
 	if o.metricsAddress != "" {
 		group.Go(func() error { return serveHTTP(running, o.metricsAddress, metricsMux(registry)) })
 	}
@@ -262,7 +383,15 @@ func serve(ctx context.Context, o *serveOptions) error {
 	return err
 }
 
-func newClients(kubeconfig string) (kubernetes.Interface, metadata.Interface, error) {
+// clients are the ways to reach the API server.
+type clients struct {
+	typed    kubernetes.Interface
+	metadata metadata.Interface
+	dynamic  dynamic.Interface
+}
+
+func newClients(kubeconfig string) (clients, error) {
+	var c clients
 	var config *rest.Config
 	var err error
 	if kubeconfig == "" {
@@ -271,7 +400,7 @@ func newClients(kubeconfig string) (kubernetes.Interface, metadata.Interface, er
 		config, err = clientcmd.BuildConfigFromFlags("", kubeconfig)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("cluster access: %w", err)
+		return c, fmt.Errorf("cluster access: %w", err)
 	}
 	config.UserAgent = "routegate/" + versionText()
 	config.ContentType = "application/vnd.kubernetes.protobuf"
@@ -279,21 +408,66 @@ func newClients(kubeconfig string) (kubernetes.Interface, metadata.Interface, er
 	// The client's own rate limit would delay confirmations; --live-reads bounds
 	// them instead.
 	config.QPS = -1
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, nil, fmt.Errorf("cluster access: %w", err)
+	var errs [3]error
+	c.typed, errs[0] = kubernetes.NewForConfig(config)
+	c.metadata, errs[1] = metadata.NewForConfig(metadata.ConfigFor(config))
+	c.dynamic, errs[2] = dynamic.NewForConfig(dynamic.ConfigFor(config))
+	if err := errors.Join(errs[:]...); err != nil {
+		return c, fmt.Errorf("cluster access: %w", err)
 	}
-	meta, err := metadata.NewForConfig(metadata.ConfigFor(config))
-	if err != nil {
-		return nil, nil, fmt.Errorf("cluster access: %w", err)
-	}
-	return client, meta, nil
+	return c, nil
 }
+
+// keeper returns what looks after the webhook configuration and the managed
+// certificate, and the election of the replica that may write; nil where there
+// is nothing to look after. Its Ready and Serving are still to be set.
+func (o *serveOptions) keeper(c clients, log logr.Logger) (*certs.Keeper, *leader.Election, error) {
+	if o.configuration == "" {
+		return nil, nil, nil
+	}
+	lease, err := parseName(o.lease)
+	if err != nil {
+		return nil, nil, err
+	}
+	keeper := &certs.Keeper{
+		Client:        c.typed,
+		Dynamic:       c.dynamic,
+		Log:           log.WithName("certs"),
+		Configuration: o.configuration,
+		Webhook:       webhookName,
+		FailurePolicy: admissionregistrationv1.FailurePolicyType(o.failurePolicy),
+	}
+	if o.managed != "" {
+		if keeper.Secret, err = parseName(o.managed); err != nil {
+			return nil, nil, err
+		}
+		keeper.Hosts, keeper.Lifetimes = o.hosts, o.lifetimes
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, nil, fmt.Errorf("name of this replica: %w", err)
+	}
+	return keeper, &leader.Election{
+		Client:   c.typed.CoordinationV1(),
+		Lease:    lease,
+		Identity: host + "_" + string(uuid.NewUUID()),
+		Lead:     keeper.Lead,
+		Log:      log.WithName("leader"),
+	}, nil
+}
+
+// getCertificate is what a tls.Config asks for a certificate.
+type getCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
 // certificate returns where the serving certificate comes from, and what keeps
 // it up to date.
-func (o *serveOptions) certificate() (func(*tls.ClientHelloInfo) (*tls.Certificate, error), func(context.Context) error, error) {
-	if !o.selfSigned {
+func (o *serveOptions) certificate(keeper *certs.Keeper) (getCertificate, func(context.Context) error, error) {
+	still := func(context.Context) error { return nil }
+	switch {
+	case o.managed != "":
+		// It is kept up to date by Run.
+		return keeper.GetCertificate, still, nil
+	case o.certDir != "":
 		return certs.Watch(o.certDir)
 	}
 	pair, bundle, err := certs.SelfSigned(o.hosts)
@@ -305,17 +479,16 @@ func (o *serveOptions) certificate() (func(*tls.ClientHelloInfo) (*tls.Certifica
 			return nil, nil, fmt.Errorf("CA bundle: %w", err)
 		}
 	}
-	get := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair, nil }
-	return get, func(context.Context) error { return nil }, nil
+	return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair, nil }, still, nil
 }
 
-func healthMux(cl *cluster.Cluster, server ctrlwebhook.Server, stopping *atomic.Bool) *http.ServeMux {
+func healthMux(ready func() error, stopping *atomic.Bool) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprintln(w, "ok")
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		err := errors.Join(cl.Ready(), server.StartedChecker()(r))
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		err := ready()
 		if stopping.Load() {
 			err = errors.New("stopping")
 		}

@@ -43,6 +43,12 @@ type ControlPlane struct {
 // kubeconfig file to dir, which must exist. There are no controllers: nobody
 // fills EndpointSlices, and a namespace that is deleted stays.
 func StartControlPlane(ctx context.Context, dir string) (*ControlPlane, error) {
+	return StartControlPlaneWith(ctx, dir, nil)
+}
+
+// StartControlPlaneWith is StartControlPlane with more flags for the
+// kube-apiserver, each by its name without dashes.
+func StartControlPlaneWith(ctx context.Context, dir string, flags map[string]string) (*ControlPlane, error) {
 	assets, err := assetsDir()
 	if err != nil {
 		return nil, err
@@ -58,6 +64,9 @@ func StartControlPlane(ctx context.Context, dir string) (*ControlPlane, error) {
 		ControlPlaneStopTimeout:  time.Minute,
 	}
 	env.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", serviceRange)
+	for name, value := range flags {
+		env.ControlPlane.GetAPIServer().Configure().Set(name, value)
+	}
 	config, err := env.Start()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("control plane: %w", err), stopEnv(env))

@@ -46,6 +46,9 @@ type RoutegateOptions struct {
 	Name string
 	// DrainTime is how long it goes on serving when told to stop.
 	DrainTime time.Duration
+	// Certificate are the flags that say where its certificate comes from. It makes
+	// one of its own when there are none.
+	Certificate []string
 	// Args are added to its command line.
 	Args []string
 }
@@ -67,7 +70,7 @@ func (o RoutegateOptions) Validate() error {
 type Routegate struct {
 	// URL is where the API server sends Ingresses.
 	URL string
-	// CABundle verifies the certificate at URL.
+	// CABundle verifies the certificate at URL, if that is of its own making.
 	CABundle []byte
 	// HealthURL and MetricsURL are the roots of its plain HTTP servers.
 	HealthURL, MetricsURL string
@@ -125,14 +128,16 @@ func startRoutegate(ctx context.Context, o RoutegateOptions) (*Routegate, error)
 	args := []string{
 		"serve",
 		"--kubeconfig", o.Kubeconfig,
-		"--self-signed",
-		"--ca-bundle-file", caFile,
 		"--bind-address", localhost,
 		"--port", strconv.Itoa(ports[0]),
 		"--health-address", health,
 		"--metrics-address", metrics,
 		"--drain-time", o.DrainTime.String(),
 	}
+	if o.Certificate == nil {
+		args = append(args, "--self-signed", "--ca-bundle-file", caFile)
+	}
+	args = append(args, o.Certificate...)
 	// It outlives ctx, which bounds only the start; Stop ends it.
 	r.cmd = exec.Command(o.Binary, append(args, o.Args...)...)
 	r.cmd.Stdout, r.cmd.Stderr = log, log
@@ -147,10 +152,13 @@ func startRoutegate(ctx context.Context, o RoutegateOptions) (*Routegate, error)
 	}()
 
 	if err := r.waitReady(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("routegate did not get ready: %w; its log:\n%s", err, r.Log()), r.kill())
+		return nil, errors.Join(fmt.Errorf("routegate did not get ready: %w; its log:\n%s", err, r.Log()), r.Kill())
+	}
+	if o.Certificate != nil {
+		return r, nil
 	}
 	if r.CABundle, err = os.ReadFile(caFile); err != nil {
-		return nil, errors.Join(fmt.Errorf("routegate: %w", err), r.kill())
+		return nil, errors.Join(fmt.Errorf("routegate: %w", err), r.Kill())
 	}
 	return r, nil
 }
@@ -249,7 +257,7 @@ func (r *Routegate) Stop() error {
 	select {
 	case <-r.done:
 	case <-time.After(r.drain + stopTime):
-		return errors.Join(fmt.Errorf("routegate did not stop within %s; its log:\n%s", r.drain+stopTime, r.Log()), r.kill())
+		return errors.Join(fmt.Errorf("routegate did not stop within %s; its log:\n%s", r.drain+stopTime, r.Log()), r.Kill())
 	}
 	if r.err != nil {
 		return fmt.Errorf("routegate: %w; its log:\n%s", r.err, r.Log())
@@ -257,7 +265,8 @@ func (r *Routegate) Stop() error {
 	return nil
 }
 
-func (r *Routegate) kill() error {
+// Kill ends the process at once, as when a node is lost.
+func (r *Routegate) Kill() error {
 	if err := r.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("routegate: %w", err)
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 // WebhookName is the name of the webhook, as denials spell it.
-const WebhookName = "ingress.routegate.dev"
+const WebhookName = "validate.ingress.routegate.dev"
 
 // The label by which a namespace opts out of the webhook.
 const (
