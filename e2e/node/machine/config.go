@@ -35,6 +35,7 @@ state = "` + root + `/run/containerd"
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = false
+        Root = "` + root + `/run/runc"
 `,
 	"cni/10-e2e.conflist": `{
   "cniVersion": "0.4.0",

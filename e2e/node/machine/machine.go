@@ -243,8 +243,15 @@ func (m *Machine) start(name, path string, args []string) (*program, error) {
 	p := &program{name: name, cmd: exec.Command(path, args...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.Dir = root
+	for _, variable := range os.Environ() {
+		if key, _, _ := strings.Cut(variable, "="); !strings.HasSuffix(strings.ToLower(key), "_proxy") {
+			p.cmd.Env = append(p.cmd.Env, variable)
+		}
+	}
 	// An image that is not here must be missed at once, not looked for elsewhere.
-	p.cmd.Env = append(os.Environ(), "HTTP_PROXY=http://127.0.0.1:1", "HTTPS_PROXY=http://127.0.0.1:1", "NO_PROXY="+nodeIP+","+firstIP)
+	if name == "containerd" {
+		p.cmd.Env = append(p.cmd.Env, "HTTP_PROXY=http://127.0.0.1:1", "HTTPS_PROXY=http://127.0.0.1:1")
+	}
 	// A Ctrl-C on the terminal is for the test, which then calls Stop.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
@@ -420,6 +427,14 @@ func clean(ctx context.Context) error {
 		if target, err := os.Readlink(link); err == nil && strings.HasPrefix(target, root+"/") {
 			errs = append(errs, os.Remove(link))
 		}
+	}
+	// Nor for these folders. They stay where something else uses them.
+	for _, dir := range []string{
+		"/var/lib/kubelet/device-plugins", "/var/lib/kubelet", "/var/log/containers", "/var/lib/cni/results", "/var/lib/cni",
+		"/run/containerd/s", "/run/containerd", "/usr/libexec/kubernetes/kubelet-plugins/volume/exec", "/usr/libexec/kubernetes/kubelet-plugins/volume",
+		"/usr/libexec/kubernetes/kubelet-plugins", "/usr/libexec/kubernetes",
+	} {
+		_ = syscall.Rmdir(dir)
 	}
 	return errors.Join(errs...)
 }
