@@ -31,7 +31,7 @@ var _ = Describe("A release with defaults", Ordered, func() {
 	}, NodeTimeout(patience))
 
 	It("passes helm test", func(ctx SpecContext) {
-		Expect(helm(ctx, "test", release, "-n", home, "--logs")).To(ContainSubstring("(service-missing)"))
+		Expect(helm(ctx, "test", release, "-n", home)).To(ContainSubstring("(service-missing)"))
 	}, NodeTimeout(patience))
 
 	It("denies an Ingress whose Service does not exist", func(ctx SpecContext) {
@@ -50,6 +50,10 @@ var _ = Describe("A release with defaults", Ordered, func() {
 	It("says nothing of a good Ingress", func(ctx SpecContext) {
 		Expect(apply(ctx, ingress(ns, "good", "good.example.com", "web"))).To(Equal("ingress.networking.k8s.io/good created\n"))
 	}, NodeTimeout(patience))
+
+	It("comes back by itself when the node was cut off", func(ctx SpecContext) {
+		restart(ctx, ns)
+	}, NodeTimeout(3*patience))
 
 	It("takes changed values in an upgrade", func(ctx SpecContext) {
 		helm(ctx, append([]string{"upgrade", release, chart, "-n", home, "--wait", "--timeout", patience.String()}, chartValues([]string{"preset=observe", "replicas=1"})...)...)

@@ -8,6 +8,8 @@ const (
 	// snapshotter works on every file system, also where this machine is itself a
 	// container.
 	snapshotter = "native"
+	// cutTable is the nftables table of Cut.
+	cutTable = "routegate-e2e"
 	// cgroup is what the kubelet calls the one that holds all Pods.
 	cgroup = "kubepods"
 )

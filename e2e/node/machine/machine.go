@@ -297,6 +297,35 @@ func (m *Machine) Import(ctx context.Context, archive, name string) error {
 	return run(ctx, "ctr", append(args, archive)...)
 }
 
+// Kill ends the program of a Pod with SIGKILL and returns how many processes
+// that were. The uid is the Pod's, and path the program's.
+func (m *Machine) Kill(uid, path string) (int, error) {
+	pids, err := processes()
+	killed := 0
+	for _, pid := range pids {
+		group, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if strings.Contains(string(group), "/pod"+uid) && strings.HasPrefix(string(line), path+"\x00") {
+			err = errors.Join(err, syscall.Kill(pid, syscall.SIGKILL))
+			killed++
+		}
+	}
+	return killed, err
+}
+
+// Cut drops every packet between the node and a Pod, without an answer, until
+// the function that it returns is called.
+func (m *Machine) Cut(ctx context.Context, ip string) (heal func(context.Context) error, err error) {
+	rules := "add table ip " + cutTable + "\n"
+	for _, hook := range []string{"input", "output"} {
+		rules += fmt.Sprintf("add chain ip %[1]s %[2]s { type filter hook %[2]s priority -10; }\nadd rule ip %[1]s %[2]s ip saddr %[3]s drop\nadd rule ip %[1]s %[2]s ip daddr %[3]s drop\n", cutTable, hook, ip)
+	}
+	if err := run(ctx, "nft", rules); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error { return run(ctx, "nft", "delete", "table", "ip", cutTable) }, nil
+}
+
 // Restart is a power cut: every process ends at once, mounts and addresses are
 // gone, and what is on the disk is there when everything starts again.
 func (m *Machine) Restart(ctx context.Context) error {
@@ -377,9 +406,9 @@ func halt(ctx context.Context) error {
 			}
 		}
 	}
-	for _, family := range []string{"ip", "ip6"} {
-		if run(ctx, "nft", "list", "table", family, "kube-proxy") == nil {
-			if err := run(ctx, "nft", "delete", "table", family, "kube-proxy"); err != nil {
+	for _, table := range [][]string{{"ip", "kube-proxy"}, {"ip6", "kube-proxy"}, {"ip", cutTable}} {
+		if run(ctx, "nft", "list", "table", table[0], table[1]) == nil {
+			if err := run(ctx, "nft", "delete", "table", table[0], table[1]); err != nil {
 				return err
 			}
 		}
