@@ -28,6 +28,7 @@ tool := go tool -modfile=go.tool.mod
 # the root module, whatever toolchain the nested go.mod asks for.
 nested_tool = cd e2e/controlplane && GOTOOLCHAIN=$$toolchain go tool -modfile=../../go.tool.mod
 controlplane := go -C e2e/controlplane run .
+chart_tools := $(CURDIR)/bin/chart-tools
 
 .PHONY: help
 help: ## Show this list.
@@ -66,6 +67,13 @@ image: ## Build the Dockerfile for amd64 and arm64 into bin/image, without a Doc
 controlplane: ## Build etcd, kube-apiserver and kubectl, and print their folder.
 	@$(controlplane)
 
+# Where they are up to date, nothing is built.
+.PHONY: helm
+helm: ## Build Helm and what checks charts, and print their folder.
+	@mkdir -p $(chart_tools)
+	@CGO_ENABLED=0 go -C charts/tools build -trimpath -ldflags '-s -w' -o $(chart_tools)/ tool
+	@echo $(chart_tools)
+
 .PHONY: generate
 generate: ## Write what is made from the code, such as docs/checks.
 	@go generate ./...
@@ -84,6 +92,8 @@ test: ## Vet, run all tests, those against a real kube-apiserver included, and f
 	@mkdir -p bin
 	@assets=$$($(controlplane)); \
 	echo "test: control plane in $$assets"; \
+	export CHART_TOOLS=$$($(MAKE) --no-print-directory -s helm); \
+	echo "test: Helm in $$CHART_TOOLS"; \
 	failed=0; \
 	$(if $(MAKE_TERMOUT),,GINKGO_NO_COLOR=1) KUBEBUILDER_ASSETS=$$assets $(if $(RACE),CGO_ENABLED=1) $(tool) gotestsum --format=pkgname --format-hide-empty-pkg --jsonfile=bin/test.json -- \
 		-count=1 -timeout=$(TEST_TIMEOUT) $(if $(RACE),-race) $(PKG) || failed=$$?; \
@@ -93,6 +103,11 @@ test: ## Vet, run all tests, those against a real kube-apiserver included, and f
 		END {printf "test: ran %d tests and %d Ginkgo specs in %d packages; the log is bin/test.json\n", tests, specs, packages}' bin/test.json; \
 	if ((failed == 0)); then $(MAKE) --no-print-directory fuzz FUZZ="$(FUZZ_SHORT)"; fi; \
 	exit $$failed
+
+.PHONY: chart-test
+chart-test: ## Run the tests of the chart: what it renders, and on a real kube-apiserver.
+	@assets=$$($(controlplane)); export CHART_TOOLS=$$($(MAKE) --no-print-directory -s helm); \
+	KUBEBUILDER_ASSETS=$$assets go test -count=1 -timeout=$(TEST_TIMEOUT) ./charts ./e2e/chart
 
 .PHONY: fuzz
 fuzz: ## Fuzz the routing model (requests, annotations, regular expressions) and all checks.
@@ -117,9 +132,10 @@ fmt: ## Format the Go code.
 	@$(tool) golangci-lint fmt
 
 .PHONY: tidy
-tidy: ## Tidy go.mod, e2e/controlplane/go.mod and go.tool.mod.
+tidy: ## Tidy go.mod, e2e/controlplane/go.mod, charts/tools/go.mod and go.tool.mod.
 	@go mod tidy
 	@go -C e2e/controlplane mod tidy
+	@go -C charts/tools mod tidy
 	@$(call with_tool_module,mod tidy); cp "$$dir/go.mod" go.tool.mod; cp "$$dir/go.sum" go.tool.sum
 
 .PHONY: verify
@@ -127,6 +143,7 @@ verify: ## Generate, check modules, format, linters and licence lines, and deman
 	@$(MAKE) --no-print-directory generate
 	@go mod tidy -diff
 	@go -C e2e/controlplane mod tidy -diff
+	@go -C charts/tools mod tidy -diff
 	@$(call with_tool_module,mod tidy -diff)
 	@$(tool) golangci-lint fmt --diff
 	@$(MAKE) --no-print-directory lint

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package charts
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/routegate/routegate/checks"
+	"github.com/routegate/routegate/internal/cluster"
+	"github.com/routegate/routegate/routing"
+	"github.com/routegate/routegate/webhook"
+)
+
+const chart = "routegate"
+
+// tool runs one of the chart tools and returns what it wrote to standard output.
+func tool(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	folder := os.Getenv("CHART_TOOLS")
+	if folder == "" {
+		t.Fatal("CHART_TOOLS is not set; run make test, which builds Helm")
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(folder, name), args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, stdout.String(), stderr.String())
+	}
+	return stdout.String()
+}
+
+func template(t *testing.T, args ...string) string {
+	t.Helper()
+	return tool(t, "helm", append([]string{"template", "routegate", chart, "--namespace", "guard"}, args...)...)
+}
+
+// render returns the objects of the release routegate in namespace guard.
+func render(t *testing.T, args ...string) []*unstructured.Unstructured {
+	t.Helper()
+	var objects []*unstructured.Unstructured
+	reader := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(template(t, args...))))
+	for {
+		document, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return objects
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		object := &unstructured.Unstructured{}
+		if err := yaml.UnmarshalStrict(document, &object.Object); err != nil {
+			t.Fatalf("%v in\n%s", err, document)
+		}
+		if len(object.Object) > 0 {
+			objects = append(objects, object)
+		}
+	}
+}
+
+// valuesFiles are the files of the matrix.
+func valuesFiles(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(chart, "ci", "*-values.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("files %q, error %v", files, err)
+	}
+	return files
+}
+
+func read(t *testing.T, path ...string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(path...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func TestLint(t *testing.T) {
+	for _, file := range valuesFiles(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			tool(t, "helm", "lint", "--strict", "--quiet", "--values", file, chart)
+		})
+	}
+}
+
+func TestUnit(t *testing.T) {
+	t.Log(tool(t, "helm-unittest", "--strict", chart))
+}
+
+func TestREADMEIsGenerated(t *testing.T) {
+	want := tool(t, "helm-docs", "--chart-search-root="+chart, "--dry-run", "--log-level=warning")
+	got := read(t, chart, "README.md")
+	if strings.TrimSpace(got) != strings.TrimSpace(want) {
+		t.Errorf("README.md is not what the values say; run go generate ./charts")
+	}
+}
+
+// Every object of the schema is closed, and the values hold every key of it.
+func TestSchema(t *testing.T) {
+	var schema, values map[string]any
+	if err := json.Unmarshal([]byte(read(t, chart, "values.schema.json")), &schema); err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.UnmarshalStrict([]byte(read(t, chart, "values.yaml")), &values); err != nil {
+		t.Fatal(err)
+	}
+	definitions := schema["definitions"].(map[string]any)
+	resolve := func(node map[string]any) map[string]any {
+		if ref, ok := node["$ref"].(string); ok {
+			return definitions[strings.TrimPrefix(ref, "#/definitions/")].(map[string]any)
+		}
+		return node
+	}
+	var closed func(path string, node any)
+	closed = func(path string, node any) {
+		switch node := node.(type) {
+		case map[string]any:
+			if node["type"] == "object" && node["additionalProperties"] == nil {
+				description, _ := node["description"].(string)
+				if !strings.HasPrefix(description, "Part of a Kubernetes object") && path != ".properties.global" {
+					t.Errorf("%s: an object must have additionalProperties", path)
+				}
+			}
+			if node["type"] == "object" && node["properties"] != nil && node["additionalProperties"] != false {
+				t.Errorf("%s: an object with properties must have additionalProperties false", path)
+			}
+			for key, child := range node {
+				closed(path+"."+key, child)
+			}
+		case []any:
+			for _, child := range node {
+				closed(path+"[]", child)
+			}
+		}
+	}
+	closed("", schema)
+
+	optional := []string{".global", ".livenessProbe", ".readinessProbe", ".resources", ".affinity", ".webhook.namespaceSelector", ".webhook.objectSelector"}
+	var complete func(path string, node map[string]any, value any)
+	complete = func(path string, node map[string]any, value any) {
+		properties, _ := resolve(node)["properties"].(map[string]any)
+		given, _ := value.(map[string]any)
+		for _, key := range slices.Sorted(maps.Keys(properties)) {
+			at := path + "." + key
+			if slices.Contains(optional, at) {
+				continue
+			}
+			if _, ok := given[key]; !ok {
+				t.Errorf("values.yaml has no %s, which the schema allows", at)
+				continue
+			}
+			complete(at, properties[key].(map[string]any), given[key])
+		}
+	}
+	complete("", schema, values)
+}
+
+// What is made at random or from the cluster would be another at each rendering,
+// and so a difference that a GitOps controller reports for ever.
+func TestRenderingIsStable(t *testing.T) {
+	for _, file := range valuesFiles(t) {
+		first := template(t, "--values", file)
+		if first != template(t, "--values", file) {
+			t.Errorf("%s: rendered twice, the objects differ", file)
+		}
+		if first != template(t, "--values", file, "--is-upgrade") {
+			t.Errorf("%s: an upgrade renders other objects than an installation", file)
+		}
+	}
+	unstable := regexp.MustCompile(`\b(lookup|gen[A-Z][A-Za-z]*|rand[A-Z][A-Za-z]*|now|uuidv4|derivePassword|encryptAES|bcrypt|htpasswd)\b`)
+	err := filepath.WalkDir(filepath.Join(chart, "templates"), func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		for _, action := range regexp.MustCompile(`\{\{.*?\}\}`).FindAllString(read(t, path), -1) {
+			if found := unstable.FindString(action); found != "" && !strings.Contains(action, "/*") {
+				t.Errorf("%s: must not use %s", path, found)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// What Routegate writes while it runs is not the chart's.
+func TestRunTimeFieldsAreNotRendered(t *testing.T) {
+	for _, file := range valuesFiles(t) {
+		for _, object := range render(t, "--values", file) {
+			switch object.GetKind() {
+			case "Secret":
+				if object.Object["data"] != nil || object.Object["stringData"] != nil {
+					t.Errorf("%s: Secret %s has data", file, object.GetName())
+				}
+			case "Lease":
+				if object.Object["spec"] != nil {
+					t.Errorf("%s: Lease %s has a spec", file, object.GetName())
+				}
+			case "ValidatingWebhookConfiguration":
+				for _, w := range object.Object["webhooks"].([]any) {
+					w := w.(map[string]any)
+					if w["failurePolicy"] != "Ignore" {
+						t.Errorf("%s: webhook %s has the failure policy %v: must be Ignore", file, w["name"], w["failurePolicy"])
+					}
+					_, has := w["clientConfig"].(map[string]any)["caBundle"]
+					if brought := strings.Contains(file, "secret-values"); has != brought {
+						t.Errorf("%s: webhook %s has a caBundle: %t, must be %t", file, w["name"], has, brought)
+					}
+				}
+			}
+		}
+	}
+}
+
+// right is one that no check needs, and why Routegate has it.
+type right struct {
+	namespace string
+	rule      rbacv1.PolicyRule
+	reason    string
+}
+
+var (
+	ownConfiguration = right{"", rbacv1.PolicyRule{
+		APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"validatingwebhookconfigurations"},
+		ResourceNames: []string{"routegate"}, Verbs: []string{"get", "list", "watch", "update"},
+	}, "its own webhook configuration, where it writes the CA bundle and the failure policy"}
+	ownSecret = right{"guard", rbacv1.PolicyRule{
+		APIGroups: []string{""}, Resources: []string{"secrets"},
+		ResourceNames: []string{"routegate-certificate"}, Verbs: []string{"get", "list", "watch", "update"},
+	}, "the Secret with the certificate that it makes and renews"}
+	ownLease = right{"guard", rbacv1.PolicyRule{
+		APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"},
+		ResourceNames: []string{"routegate"}, Verbs: []string{"get", "update"},
+	}, "the Lease that says which Pod may write"}
+)
+
+// The rights are what the checks read, and those of the list above. No check
+// lacks one, and none is without a reason.
+func TestRights(t *testing.T) {
+	var reads []routing.Kind
+	for _, c := range checks.All() {
+		reads = append(reads, c.Reads...)
+	}
+	for _, mode := range []struct {
+		args  []string
+		fixed []right
+	}{
+		{nil, []right{ownConfiguration, ownSecret, ownLease}},
+		{[]string{"--set=preset=strict"}, []right{ownConfiguration, ownSecret, ownLease}},
+		{[]string{"--set=certificates.mode=cert-manager"}, nil},
+		{[]string{"--set=certificates.mode=secret,certificates.secret.name=mine"}, nil},
+		{[]string{"--set=certificates.mode=cert-manager,preset=strict"}, []right{ownConfiguration, ownLease}},
+	} {
+		for _, access := range cluster.SecretAccesses() {
+			args := append([]string{"--set-string=secretAccess=" + string(access)}, mode.args...)
+			t.Run(strings.Join(args, " "), func(t *testing.T) {
+				want := map[string]string{}
+				add := func(namespace, reason string, rules ...rbacv1.PolicyRule) {
+					for _, rule := range rules {
+						for _, single := range singles(namespace, rule) {
+							want[single] = reason
+						}
+					}
+				}
+				add("", "a check reads it", cluster.Rights(reads, access)...)
+				for _, r := range mode.fixed {
+					add(r.namespace, r.reason, r.rule)
+				}
+				got := map[string]bool{}
+				for _, object := range render(t, args...) {
+					if _, hook := object.GetAnnotations()["helm.sh/hook"]; hook || !slices.Contains([]string{"Role", "ClusterRole"}, object.GetKind()) {
+						continue
+					}
+					role := rbacv1.ClusterRole{}
+					if err := yaml.Unmarshal([]byte(toYAML(t, object)), &role); err != nil {
+						t.Fatal(err)
+					}
+					for _, rule := range role.Rules {
+						for _, single := range singles(object.GetNamespace(), rule) {
+							got[single] = true
+						}
+					}
+				}
+				for single, reason := range want {
+					if !got[single] {
+						t.Errorf("the chart must grant %s: %s", single, reason)
+					}
+				}
+				for single := range got {
+					if want[single] == "" {
+						t.Errorf("the chart grants %s, for which there is no reason", single)
+					}
+				}
+			})
+		}
+	}
+	readme := read(t, chart, "README.md")
+	for _, r := range []right{ownConfiguration, ownSecret, ownLease} {
+		if !strings.Contains(readme, r.reason) {
+			t.Errorf("README.md must give the reason %q", r.reason)
+		}
+	}
+}
+
+func toYAML(t *testing.T, object *unstructured.Unstructured) string {
+	t.Helper()
+	text, err := yaml.Marshal(object.Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// singles splits a rule into rights of one verb on one thing.
+func singles(namespace string, rule rbacv1.PolicyRule) []string {
+	names := rule.ResourceNames
+	if len(names) == 0 {
+		names = []string{"(all)"}
+	}
+	var list []string
+	for _, group := range rule.APIGroups {
+		for _, resource := range rule.Resources {
+			for _, name := range names {
+				for _, verb := range rule.Verbs {
+					list = append(list, fmt.Sprintf("%s %s.%s %s in namespace %q", verb, resource, group, name, namespace))
+				}
+			}
+		}
+	}
+	return list
+}
+
+type alert struct {
+	Alert, Expr string
+	Annotations map[string]string
+}
+
+func alerts(t *testing.T) []alert {
+	t.Helper()
+	for _, object := range render(t, "--set=prometheusRule.enabled=true") {
+		if object.GetKind() == "PrometheusRule" {
+			var rule struct {
+				Spec struct{ Groups []struct{ Rules []alert } }
+			}
+			if err := yaml.Unmarshal([]byte(toYAML(t, object)), &rule); err != nil {
+				t.Fatal(err)
+			}
+			return rule.Spec.Groups[0].Rules
+		}
+	}
+	t.Fatal("there is no PrometheusRule")
+	return nil
+}
+
+// Alerts use metrics that exist, and have a runbook.
+func TestAlerts(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	if _, err := webhook.NewMetrics(registry); err != nil {
+		t.Fatal(err)
+	}
+	config := &rest.Config{Host: "http://localhost"}
+	if _, err := cluster.New(cluster.Config{
+		Client: kubernetes.NewForConfigOrDie(config), Metadata: metadata.NewForConfigOrDie(config),
+		SecretAccess: cluster.SecretsFull, LiveReads: 1, Metrics: registry,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	descriptions := make(chan *prometheus.Desc, 100)
+	registry.Describe(descriptions)
+	close(descriptions)
+	known := map[string]bool{}
+	for d := range descriptions {
+		known[regexp.MustCompile(`fqName: "([^"]+)"`).FindStringSubmatch(d.String())[1]] = true
+	}
+
+	readme := read(t, chart, "README.md")
+	list := alerts(t)
+	for _, a := range list {
+		for _, name := range regexp.MustCompile(`routegate_[a-z_]+`).FindAllString(a.Expr, -1) {
+			if !known[strings.TrimSuffix(name, "_bucket")] {
+				t.Errorf("%s: there is no metric %s", a.Alert, name)
+			}
+		}
+		if !strings.Contains(readme, "### "+a.Alert+"\n") {
+			t.Errorf("README.md must have a runbook with the heading ### %s", a.Alert)
+		}
+		if !strings.HasSuffix(a.Annotations["runbook_url"], "/README.md#"+strings.ToLower(a.Alert)) {
+			t.Errorf("%s: runbook_url is %q", a.Alert, a.Annotations["runbook_url"])
+		}
+	}
+	for _, heading := range regexp.MustCompile(`(?m)^### (Routegate\w+)$`).FindAllStringSubmatch(readme, -1) {
+		if !slices.ContainsFunc(list, func(a alert) bool { return a.Alert == heading[1] }) {
+			t.Errorf("README.md has a runbook for %s, which is no alert", heading[1])
+		}
+	}
+}
+
+func TestArtifactHubImages(t *testing.T) {
+	var c struct {
+		AppVersion  string
+		Annotations map[string]string
+	}
+	if err := yaml.Unmarshal([]byte(read(t, chart, "Chart.yaml")), &c); err != nil {
+		t.Fatal(err)
+	}
+	if want := "image: routegate/routegate:" + c.AppVersion + "\n"; !strings.Contains(c.Annotations["artifacthub.io/images"], want) {
+		t.Errorf("the annotation artifacthub.io/images must hold %q", want)
+	}
+}
