@@ -3,14 +3,14 @@
 
 # Builds the Dockerfile with buildah, which needs no daemon, and writes
 #
-#   bin/image/routegate.tar        OCI archive, one image for each platform
+#   bin/image/routegate.tar             OCI archive, one image for each platform
 #   bin/image/routegate-ARCH.cdx.json   what went into each, as CycloneDX
-#   bin/image/digest               digest of the index
+#   bin/image/digest                    digest of the index
 #
 # The same commit gives the same digest: every time in the image is that of the
 # commit. Run as root, or as a user that buildah was set up for.
 #
-# Variables: IMAGE, VERSION, PLATFORMS, BASE and BUILDER. Where BUILDER is not
+# Variables: IMAGE, VERSION, PLATFORMS, BASE, BUILDER and OUT. Where BUILDER is not
 # given no registry is needed: the build stage then is busybox with this
 # machine's Go, module cache and build cache mounted where golang's image has
 # them, so that the Dockerfile runs as it is.
@@ -22,7 +22,7 @@ VERSION=${VERSION:-$(git describe --tags --always --dirty 2>/dev/null || echo de
 PLATFORMS=${PLATFORMS:-linux/amd64,linux/arm64}
 BASE=${BASE:-scratch}
 BUILDER=${BUILDER:-}
-OUT=bin/image
+OUT=${OUT:-bin/image}
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 
 missing=()

@@ -59,11 +59,8 @@ var (
 var _ = BeforeSuite(func(ctx SpecContext) {
 	root, err := filepath.Abs("../..")
 	Expect(err).NotTo(HaveOccurred())
-	helmPath = filepath.Join(root, "bin/helm")
+	helmPath = filepath.Join(os.Getenv("CHART_TOOLS"), "helm")
 	chart = filepath.Join(root, "charts/routegate")
-	if other := os.Getenv("E2E_CHART"); other != "" {
-		chart = other
-	}
 	image, tag = "localhost/routegate", "e2e"
 	if other := os.Getenv("E2E_IMAGE"); other != "" {
 		colon := strings.LastIndex(other, ":")
@@ -76,12 +73,12 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	} else {
 		node, err = machine.Start(ctx, machine.Options{
 			Assets: os.Getenv("KUBEBUILDER_ASSETS"),
-			Pause:  filepath.Join(root, "bin/pause"),
-			Logs:   filepath.Join(root, "bin/node-logs"),
+			Pause:  filepath.Join(root, "bin/e2e/pause"),
+			Logs:   filepath.Join(root, "bin/e2e/logs"),
 		})
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(node.Stop)
-		Expect(node.Import(ctx, filepath.Join(root, "bin/image/routegate.tar"), image)).To(Succeed())
+		Expect(node.Import(ctx, filepath.Join(root, "bin/e2e/image/routegate.tar"), image)).To(Succeed())
 		kubeconfig, kubectlPath = node.Kubeconfig, node.Kubectl
 	}
 	config, err = clientcmd.BuildConfigFromFlags("", kubeconfig)
