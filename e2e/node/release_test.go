@@ -42,9 +42,8 @@ var _ = Describe("A release with defaults", Ordered, func() {
 
 	It("warns of an Ingress whose Service has no endpoints", func(ctx SpecContext) {
 		apply(ctx, service(ns, "idle"))
-		Eventually(func() string {
-			return apply(ctx, ingress(ns, "idle", "idle.example.com", "idle"))
-		}).Should(And(ContainSubstring("Warning:"), ContainSubstring("(no-endpoints)"), ContainSubstring("ingress.networking.k8s.io/idle")))
+		Expect(apply(ctx, ingress(ns, "idle", "idle.example.com", "idle"))).To(And(
+			ContainSubstring("Warning:"), ContainSubstring("(no-endpoints-at-all)"), ContainSubstring("ingress.networking.k8s.io/idle created")))
 	}, NodeTimeout(patience))
 
 	It("says nothing of a good Ingress", func(ctx SpecContext) {
