@@ -5,10 +5,9 @@
 package node_test
 
 import (
-	"strings"
-
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -26,10 +25,10 @@ var _ = Describe("A release without access to Secrets", Ordered, func() {
 		for _, namespace := range []string{ns, home} {
 			kubectl(ctx, "create", "secret", "generic", "private", "-n", namespace, "--from-literal=key=value")
 		}
-		token := strings.TrimSpace(kubectl(ctx, "create", "token", release, "-n", home))
+		token, err := client.CoreV1().ServiceAccounts(home).CreateToken(ctx, release, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+		Expect(err).NotTo(HaveOccurred())
 		c := rest.AnonymousClientConfig(config)
-		c.BearerToken = token
-		var err error
+		c.BearerToken = token.Status.Token
 		own, err = kubernetes.NewForConfig(c)
 		Expect(err).NotTo(HaveOccurred())
 	}, NodeTimeout(2*patience))
