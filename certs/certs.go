@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package certs is the serving certificate of the webhook: made in memory, or
-// read from a directory that something else keeps up to date, such as
-// cert-manager by way of a mounted Secret.
 package certs
 
 import (

@@ -226,7 +226,7 @@ func (k *Keeper) turn(ctx context.Context) time.Duration {
 	case err == nil:
 		k.said = ""
 	case ctx.Err() != nil:
-	case apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err):
+	case apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || errors.Is(err, errLate):
 		// Another replica, or somebody else, was faster; what they wrote is on its way.
 		k.Log.V(1).Info("somebody else was faster", "reason", err.Error())
 		wait = retryTime
@@ -388,7 +388,8 @@ func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, s step) error
 
 var configurations = admissionregistrationv1.SchemeGroupVersion.WithResource("validatingwebhookconfigurations")
 
-// errLate says that a watch is behind.
+// errLate says that the watch is behind. What it has not told yet makes Run look
+// again.
 var errLate = errors.New("the webhook configuration has changed meanwhile")
 
 // confirm reads the webhook configuration from the API server and demands that

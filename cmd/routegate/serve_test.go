@@ -15,8 +15,8 @@ func TestServeOptionsNameTheFlagAtFault(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"no certificate":        {nil, []string{"one of --cert-dir and --self-signed must be given"}},
-		"two certificates":      {[]string{"--self-signed", "--cert-dir=x"}, []string{"--self-signed and --cert-dir exclude each other"}},
+		"no certificate":        {nil, []string{"one of --managed-certificate, --cert-dir and --self-signed must be given"}},
+		"two certificates":      {[]string{"--self-signed", "--cert-dir=x"}, []string{"--managed-certificate, --self-signed and --cert-dir exclude each other"}},
 		"a bundle of nothing":   {[]string{"--cert-dir=x", "--ca-bundle-file=y"}, []string{"--ca-bundle-file needs --self-signed"}},
 		"port":                  {[]string{"--self-signed", "--port=70000"}, []string{"--port 70000: must be 1 to 65535"}},
 		"live reads":            {[]string{"--self-signed", "--live-reads=0"}, []string{"--live-reads 0: must be at least 1"}},
@@ -24,6 +24,18 @@ func TestServeOptionsNameTheFlagAtFault(t *testing.T) {
 		"log format":            {[]string{"--self-signed", "--log-format=xml"}, []string{`--log-format "xml": must be json or text`}},
 		"preset":                {[]string{"--self-signed", "--preset=lax"}, []string{`preset "lax": must be one of observe, standard, strict`}},
 		"several at once":       {[]string{"--port=0", "--on-undecided=deny"}, []string{"--port 0", `onUndecided "deny": must be one of allow, fail`, "--cert-dir"}},
+		"managed, and no more":  {[]string{"--managed-certificate=a/b"}, []string{"--managed-certificate needs --webhook-configuration"}},
+		"no lease":              {[]string{"--managed-certificate=a/b", "--webhook-configuration=c"}, []string{"--webhook-configuration needs --lease"}},
+		"half a name":           {[]string{"--managed-certificate=b", "--webhook-configuration=c", "--lease=a/b/c"}, []string{`--managed-certificate "b": must be NAMESPACE/NAME`, `--lease "a/b/c": must be NAMESPACE/NAME`}},
+		"no hosts":              {[]string{"--self-signed", "--hosts="}, []string{"--hosts: must name at least one host"}},
+		"lifetimes":             {[]string{"--managed-certificate=a/b", "--webhook-configuration=c", "--lease=a/b", "--authority-lifetime=1h"}, []string{"lifetime of the certificate authority 1h0m0s: must be at least three times that of the certificate"}},
+		"failure policy":        {[]string{"--self-signed", "--failure-policy=Open"}, []string{`--failure-policy "Open": must be Ignore or Fail`}},
+		"failure policy of?":    {[]string{"--self-signed", "--failure-policy=Fail"}, []string{"--failure-policy needs --webhook-configuration"}},
+		"nothing to configure":  {[]string{"--cert-dir=x", "--webhook-configuration=c", "--lease=a/b"}, []string{"--webhook-configuration needs --managed-certificate or --failure-policy"}},
+		"nothing to lead for":   {[]string{"--cert-dir=x", "--lease=a/b"}, []string{"--lease needs --webhook-configuration"}},
+		"names without clients": {[]string{"--cert-dir=x", "--client-name=a"}, []string{"--client-name needs --client-ca-file"}},
+		"everything, managed":   {[]string{"--managed-certificate=a/b", "--webhook-configuration=c", "--lease=a/b", "--failure-policy=Fail"}, nil},
+		"policy, from disk":     {[]string{"--cert-dir=x", "--webhook-configuration=c", "--lease=a/b", "--failure-policy=Fail"}, nil},
 		"everything in order":   {[]string{"--self-signed"}, nil},
 		"everything, from disk": {[]string{"--cert-dir=x"}, nil},
 	} {
