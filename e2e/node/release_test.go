@@ -89,6 +89,10 @@ func leftovers(ctx SpecContext) []string {
 			`jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name}/{.metadata.labels.app\.kubernetes\.io/instance}{"\n"}{end}`)
 		for line := range strings.Lines(out) {
 			parts := strings.Split(strings.TrimSpace(line), "/")
+			if strings.HasPrefix(line, "Warning: ") {
+				continue
+			}
+			Expect(parts).To(HaveLen(4), line)
 			kind, ns, name, instance := parts[0], parts[1], parts[2], parts[3]
 			switch {
 			// Records of what was, which the API server removes in time.

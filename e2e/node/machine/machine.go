@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -457,7 +458,19 @@ func clean(ctx context.Context) error {
 			errs = append(errs, os.Remove(link))
 		}
 	}
-	// Nor for these folders. They stay where something else uses them.
+	// A shim that is killed leaves its socket, to which nobody listens any more.
+	sockets, err := filepath.Glob("/run/containerd/s/*")
+	errs = append(errs, err)
+	for _, socket := range sockets {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		switch {
+		case err == nil:
+			errs = append(errs, conn.Close())
+		case errors.Is(err, syscall.ECONNREFUSED):
+			errs = append(errs, os.Remove(socket))
+		}
+	}
+	// These folders have no option either. They stay where something else uses them.
 	for _, dir := range []string{
 		"/var/lib/kubelet/device-plugins", "/var/lib/kubelet", "/var/log/containers", "/var/lib/cni/results", "/var/lib/cni",
 		"/run/containerd/s", "/run/containerd", "/usr/libexec/kubernetes/kubelet-plugins/volume/exec", "/usr/libexec/kubernetes/kubelet-plugins/volume",
