@@ -6,6 +6,7 @@ package node_test
 
 import (
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -72,7 +73,8 @@ var _ = Describe("A release with defaults", Ordered, func() {
 	It("leaves no object and no webhook when it is uninstalled", func(ctx SpecContext) {
 		Expect(leftovers(ctx)).NotTo(BeEmpty(), "what is looked for must be there before")
 		helm(ctx, "uninstall", release, "-n", home, "--wait", "--timeout", patience.String())
-		Expect(leftovers(ctx)).To(BeEmpty())
+		// Helm does not wait for the Pods, which go on until they have drained.
+		Eventually(func() []string { return leftovers(ctx) }).WithTimeout(patience).WithPolling(2 * time.Second).Should(BeEmpty())
 		Expect(apply(ctx, ingress(ns, "after", "after.example.com", "gone"))).To(Equal("ingress.networking.k8s.io/after created\n"))
 	}, NodeTimeout(patience))
 })
