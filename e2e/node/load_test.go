@@ -75,10 +75,10 @@ var _ = Describe("A release under load", Ordered, func() {
 
 	It("is back within a minute when no packet reaches one of two replicas", func(ctx SpecContext) {
 		onNode()
-		l := startLoad(ctx, ns)
-		DeferCleanup(l.stop)
 		// Whichever replica has the API server's connection: cut one, then the other.
-		for _, victim := range pods(ctx) {
+		for i, victim := range pods(ctx) {
+			l := startLoad(ctx, ns)
+			DeferCleanup(l.stop)
 			heal, err := node.Cut(ctx, victim.Status.PodIP)
 			Expect(err).NotTo(HaveOccurred())
 			// The kubelet's probe fails, and the Pod leaves the Service.
@@ -90,8 +90,8 @@ var _ = Describe("A release under load", Ordered, func() {
 			}).WithContext(ctx).WithTimeout(time.Minute).Should(Succeed())
 			Expect(heal(ctx)).To(Succeed())
 			kubectl(ctx, "wait", "--for=condition=Ready", "pod", victim.Name, "-n", home, "--timeout=1m")
+			l.report(fmt.Sprintf("no packet to replica %d of 2", i+1))
 		}
-		l.report("no packet to one replica, then to the other")
 	}, NodeTimeout(3*patience))
 })
 
@@ -133,6 +133,8 @@ type load struct {
 	mu    sync.Mutex
 	times []time.Duration
 	fails []string
+	// first and last are when the first and the last failed call began.
+	first, last time.Time
 }
 
 func startLoad(ctx context.Context, ns string) *load {
@@ -167,6 +169,12 @@ func (l *load) call() {
 	defer l.mu.Unlock()
 	l.times = append(l.times, time.Since(start))
 	if err == nil || !strings.Contains(err.Error(), "(service-missing)") {
+		if l.first.IsZero() || start.Before(l.first) {
+			l.first = start
+		}
+		if start.After(l.last) {
+			l.last = start
+		}
 		l.fails = append(l.fails, fmt.Sprintf("%s after %s: %v", start.Format(time.TimeOnly), time.Since(start).Round(time.Millisecond), err))
 	}
 }
@@ -181,8 +189,8 @@ func (l *load) report(during string) {
 	l.stop()
 	slices.Sort(l.times)
 	n := len(l.times)
-	AddReportEntry(during, fmt.Sprintf("%d calls, %d failed; half took at most %s, 99 of 100 %s, the slowest %s",
-		n, len(l.fails), round(l.times[n/2]), round(l.times[n*99/100]), round(l.times[n-1])))
+	AddReportEntry(during, fmt.Sprintf("%d calls, %d failed, which began within %s; half took at most %s, 99 of 100 %s, the slowest %s",
+		n, len(l.fails), round(l.last.Sub(l.first)), round(l.times[n/2]), round(l.times[n*99/100]), round(l.times[n-1])))
 }
 
 func (l *load) failed() []string {
