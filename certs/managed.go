@@ -51,8 +51,9 @@ type Keeper struct {
 	Configuration string
 	// Webhook is the name of the webhook that FailurePolicy is for.
 	Webhook string
-	// FailurePolicy is left as it is when empty. Fail is set only when the bundle
-	// of the webhook verifies the certificate that is served, and Ready agrees.
+	// FailurePolicy is left as it is when empty. Fail is set only when for a while
+	// the bundle of the webhook has verified the certificate that is served, and
+	// Ready agreed.
 	FailurePolicy admissionregistrationv1.FailurePolicyType
 	// Serving returns the certificate that is served. It is not asked when Secret
 	// is set.
@@ -82,12 +83,18 @@ type Keeper struct {
 type seen struct {
 	leaf, bundles           [sha256.Size]byte
 	leafSince, bundlesSince time.Time
-	remembered              map[string][]byte
+	// readySince is when this replica was first seen to be callable; zero while it
+	// is not.
+	readySince time.Time
+	remembered map[string][]byte
 }
 
 const (
 	// retryTime is after how long what failed is tried again.
 	retryTime = 2 * time.Second
+	// knownTime is how long a replica must be callable before Fail is set: until
+	// its kubelet has probed it and nodes send connections to it.
+	knownTime = 15 * time.Second
 	// readyTime is after how long Ready is asked again.
 	readyTime = time.Second
 	// minimalWait bounds how often it looks.
@@ -450,11 +457,19 @@ func (k *Keeper) setPolicy(ctx context.Context, now time.Time, config *admission
 	}
 	hook := config.Webhooks[at]
 	if hook.FailurePolicy != nil && *hook.FailurePolicy == k.FailurePolicy {
+		k.seen.readySince = time.Time{}
 		return wait, nil
 	}
 	if k.FailurePolicy == admissionregistrationv1.Fail {
 		served, err := k.GetCertificate(nil)
 		if err != nil || k.Ready() != nil || !trusts(hook.ClientConfig.CABundle, served, now) {
+			k.seen.readySince = time.Time{}
+			return min(wait, readyTime), nil
+		}
+		if k.seen.readySince.IsZero() {
+			k.seen.readySince = now
+		}
+		if now.Before(k.seen.readySince.Add(knownTime)) {
 			return min(wait, readyTime), nil
 		}
 	}

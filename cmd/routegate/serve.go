@@ -252,6 +252,8 @@ func serve(ctx context.Context, o *serveOptions) error {
 	log := o.logger()
 	klog.SetLogger(log.WithName("client-go").V(1))
 	ctrl.SetLogger(log.WithName("controller-runtime").V(1))
+	// net/http tells of handshakes that failed in the standard library's log.
+	slog.SetDefault(slog.New(logr.ToSlogHandler(log.WithName("http"))))
 	log.Info("starting", "version", versionText(), "preset", o.preset, "onUndecided", o.onUndecided)
 
 	api, err := newClients(o.kubeconfig)

@@ -112,6 +112,7 @@ var _ = Describe("The certificate authority and the certificate", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(names(first)).To(HaveLen(1))
 		l := r.startLoad(ctx)
+		late := r.startLatecomers(ctx, processes, 3*time.Second)
 		var leaves []string
 		var bundles [][]string
 		seen := map[string]bool{}
@@ -135,6 +136,9 @@ var _ = Describe("The certificate authority and the certificate", func() {
 		// All of it is over, and calls go on.
 		Eventually(ctx, l.sentMore(2*loadRate)).WithTimeout(patience).Should(Succeed())
 		l.expectNoFailure()
+		late.end()
+		Expect(late.failures).To(BeEmpty(), "of %d", late.tried)
+		AddReportEntry("handshakes, all of which were trusted", late.tried)
 		Expect(len(bundles)).To(BeNumerically(">=", 3))
 		Expect(bundles[0]).To(Equal(names(first)))
 		Expect(bundles[1]).To(HaveLen(2), "old and new")

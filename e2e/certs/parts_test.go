@@ -222,6 +222,73 @@ func (l *load) end() {
 	<-l.ended
 }
 
+// latecomers connect to each process all the time, as API servers would that
+// hear of bundles with a delay. An API server itself keeps its connection, and so
+// would not notice.
+type latecomers struct {
+	stop     context.CancelFunc
+	ended    chan struct{}
+	tried    int
+	failures []string
+}
+
+func (r *release) startLatecomers(ctx SpecContext, processes []*stack.Routegate, delay time.Duration) *latecomers {
+	l := &latecomers{ended: make(chan struct{})}
+	running, stop := context.WithCancel(ctx)
+	l.stop = stop
+	DeferCleanup(l.end)
+	type heard struct {
+		at     time.Time
+		bundle string
+	}
+	try := func(history []heard) error {
+		for _, process := range processes {
+			text, err := served(running, process)
+			if err != nil {
+				return err
+			}
+			block, _ := pem.Decode([]byte(text))
+			leaf, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return err
+			}
+			for _, h := range []heard{history[0], history[len(history)-1]} {
+				roots := x509.NewCertPool()
+				roots.AppendCertsFromPEM([]byte(h.bundle))
+				l.tried++
+				if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: "127.0.0.1"}); err != nil {
+					return fmt.Errorf("%s by bundle %s of %s ago: %w", leaf.Subject.CommonName, names(h.bundle), time.Since(h.at), err)
+				}
+			}
+		}
+		return nil
+	}
+	go func() {
+		defer close(l.ended)
+		var history []heard
+		for running.Err() == nil {
+			bundle, err := r.bundle(running)
+			if err == nil {
+				history = append(history, heard{time.Now(), bundle})
+				// The first is what was true when the delay began.
+				for len(history) > 1 && time.Since(history[1].at) >= delay {
+					history = history[1:]
+				}
+				err = try(history)
+			}
+			if err != nil && running.Err() == nil {
+				l.failures = append(l.failures, time.Now().Format(time.TimeOnly)+" "+err.Error())
+			}
+		}
+	}()
+	return l
+}
+
+func (l *latecomers) end() {
+	l.stop()
+	<-l.ended
+}
+
 // sentMore is whether n more were sent since it was made.
 func (l *load) sentMore(n int64) func() error {
 	since := l.sent.Load()
