@@ -75,6 +75,11 @@ var _ = Describe("A release", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(*config.Webhooks[0].FailurePolicy).To(Equal(admissionregistrationv1.Ignore))
 		config.Webhooks[0].ClientConfig.CABundle = certificate
+		// A webhook of its own closes the door. Were the failurePolicy of the chart's own
+		// changed, Helm would refuse the next upgrade as a conflict.
+		closed := config.Webhooks[0].DeepCopy()
+		closed.Name, closed.FailurePolicy = "closed."+closed.Name, ptr.To(admissionregistrationv1.Fail)
+		config.Webhooks = append(config.Webhooks, *closed)
 		_, err = configs.Update(ctx, config, metav1.UpdateOptions{FieldManager: "routegate"})
 		Expect(err).NotTo(HaveOccurred())
 		secrets := controlPlane.Client.CoreV1().Secrets(namespace)
@@ -99,7 +104,10 @@ var _ = Describe("A release", func() {
 		Expect(deployment.Spec.Template.Spec.Containers[0].Args).To(ContainElement("--secret-access=get"))
 		config, err = configs.Get(ctx, release, metav1.GetOptions{})
 		Expect(err).NotTo(HaveOccurred())
-		Expect(config.Webhooks).To(HaveLen(1))
+		Expect(config.Webhooks).To(ConsistOf(
+			HaveField("FailurePolicy", HaveValue(Equal(admissionregistrationv1.Ignore))),
+			HaveField("FailurePolicy", HaveValue(Equal(admissionregistrationv1.Fail))),
+		))
 		Expect(*config.Webhooks[0].TimeoutSeconds).To(Equal(int32(4)))
 		Expect(config.Webhooks[0].ClientConfig.CABundle).To(Equal(certificate))
 		secret, err = secrets.Get(ctx, "routegate-certificate", metav1.GetOptions{})
