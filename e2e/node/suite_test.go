@@ -32,6 +32,8 @@ import (
 
 func TestNode(t *testing.T) {
 	RegisterFailHandler(Fail)
+	// Each look is a run of kubectl.
+	SetDefaultEventuallyPollingInterval(500 * time.Millisecond)
 	suite, reporter := GinkgoConfiguration()
 	// Before go test gives up and leaves a cluster behind.
 	suite.Timeout = 40 * time.Minute
