@@ -11,7 +11,9 @@
 ARG BUILDER=golang:1.27.4
 ARG BASE=scratch
 
-FROM ${BUILDER} AS build
+# The build stage runs on the machine that builds and compiles for the image's
+# platform. Docker and buildah say what these two are.
+FROM --platform=${BUILDPLATFORM} ${BUILDER} AS build
 WORKDIR /src
 
 # The modules change less often than the code, so they get a layer of their own.

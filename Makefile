@@ -20,6 +20,7 @@ BENCH ?= .
 FUZZTIME ?= 30s
 FUZZ_SHORT := routing/FuzzMatch routing/FuzzConfigOf checks/FuzzRun
 FUZZ := $(FUZZ_SHORT) routing/FuzzPattern
+FOCUS ?=
 DEMO_KEEP ?=
 export DEMO_KEEP
 
@@ -38,6 +39,7 @@ help: ## Show this list.
 		DEMO_KEEP=1 'demo: leave everything running, and print how to use it' \
 		PKG=./checks 'test: the packages of the root module to run' \
 		RACE=1 'test: with the race detector (needs a C compiler)' \
+		FOCUS=regexp 'e2e: the specs to run' \
 		BENCH=regexp 'bench: the benchmarks to run' \
 		TRUTH_DIR=dir 'truth: the recording to judge' \
 		FUZZTIME=10m 'fuzz, test: the time for each fuzz target' \
@@ -58,6 +60,10 @@ demo-stop: ## Stop what "make demo DEMO_KEEP=1" left running.
 .PHONY: build
 build: ## Build bin/routegate.
 	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/routegate ./cmd/routegate
+
+.PHONY: image
+image: ## Build the Dockerfile for amd64 and arm64 into bin/image, without a Docker engine and without a registry.
+	@VERSION=$(VERSION) hack/image.sh
 
 .PHONY: controlplane
 controlplane: ## Build etcd, kube-apiserver and kubectl, and print their folder.
@@ -104,6 +110,17 @@ test: ## Vet, run all tests, those against a real kube-apiserver included, and f
 chart-test: ## Run the tests of the chart: what it renders, and on a real kube-apiserver.
 	@assets=$$($(controlplane)); export CHART_TOOLS=$$($(MAKE) --no-print-directory -s helm); \
 	KUBEBUILDER_ASSETS=$$assets go test -count=1 -timeout=$(TEST_TIMEOUT) ./charts ./e2e/chart
+
+.PHONY: e2e
+e2e: ## Install the chart into a real cluster: the one of KUBECONFIG, or this machine (as root), and use it with Helm and kubectl.
+	@go vet -tags e2e ./e2e/node
+	@export CHART_TOOLS=$$($(MAKE) --no-print-directory -s helm); \
+	if [[ -z $${KUBECONFIG:-} ]]; then \
+		assets=$$($(controlplane) -node); export KUBEBUILDER_ASSETS=$$assets; \
+		PLATFORMS=linux/$$(go env GOARCH) OUT=bin/e2e/image hack/image.sh; \
+		CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/e2e/pause ./e2e/node/pause; \
+	fi; \
+	go test -tags e2e -count=1 -timeout=45m -v ./e2e/node -ginkgo.v $(if $(MAKE_TERMOUT),,-ginkgo.no-color) $(if $(FOCUS),-ginkgo.focus '$(FOCUS)')
 
 .PHONY: fuzz
 fuzz: ## Fuzz the routing model (requests, annotations, regular expressions) and all checks.

@@ -384,11 +384,11 @@ func serve(ctx context.Context, o *serveOptions) error {
 			}
 		}},
 	})
-	server.Register(validatePath, handler)
+	var stopping atomic.Bool
+	server.Register(validatePath, sendAway(handler, &stopping))
 
 	// Three lives: ctx ends first, with the signal; serving ends after the drain
 	// time; what serving needs ends last.
-	var stopping atomic.Bool
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
 	group, running := errgroup.WithContext(context.WithoutCancel(ctx))
@@ -533,6 +533,18 @@ func (o *serveOptions) certificate(keeper *certs.Keeper) (getCertificate, func(c
 		}
 	}
 	return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair, nil }, still, nil
+}
+
+// sendAway asks callers to connect anew once this process is stopping, which in
+// HTTP/2 becomes a GOAWAY after which they lose nothing. An API server keeps one
+// connection, and what it sends while Shutdown closes that would fail.
+func sendAway(handler http.Handler, stopping *atomic.Bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if stopping.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		handler.ServeHTTP(w, r)
+	})
 }
 
 func healthMux(ready func() error, stopping *atomic.Bool) *http.ServeMux {

@@ -4,8 +4,13 @@ package main
 
 import (
 	"bytes"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -72,5 +77,46 @@ func TestVersionIsOneLine(t *testing.T) {
 	}
 	if line := out.String(); !strings.HasPrefix(line, "routegate ") || strings.Count(line, "\n") != 1 {
 		t.Errorf("got %q", line)
+	}
+}
+
+// A caller that keeps one HTTP/2 connection, as an API server does, must leave
+// it while the process is stopping.
+func TestSendAway(t *testing.T) {
+	var stopping atomic.Bool
+	var connections atomic.Int32
+	server := httptest.NewUnstartedServer(sendAway(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), &stopping))
+	server.EnableHTTP2 = true
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	server.StartTLS()
+	defer server.Close()
+	call := func() {
+		t.Helper()
+		resp, err := server.Client().Post(server.URL, "", strings.NewReader("body"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.ProtoMajor != 2 {
+			t.Fatalf("protocol is %s, must be HTTP/2", resp.Proto)
+		}
+	}
+	for range 3 {
+		call()
+	}
+	if n := connections.Load(); n != 1 {
+		t.Fatalf("%d connections for three calls, must be one", n)
+	}
+	stopping.Store(true)
+	// The client may read of it after its next call.
+	for deadline := time.Now().Add(10 * time.Second); connections.Load() == 1; {
+		if time.Now().After(deadline) {
+			t.Fatal("the caller keeps its connection")
+		}
+		call()
 	}
 }

@@ -10,15 +10,18 @@
 //	go -C e2e/controlplane run .
 //
 // The only thing it writes to standard output is the folder that holds the
-// three binaries, in the form that KUBEBUILDER_ASSETS takes. Progress goes to
+// binaries, in the form that KUBEBUILDER_ASSETS takes. Progress goes to
 // standard error. What is already built is not built again, and a binary has
 // its final name only when it is complete.
+//
+// With -node it also builds what a whole node runs: kube-controller-manager,
+// kube-scheduler, kubelet and kube-proxy, into the same folder.
 //
 // When KUBEBUILDER_ASSETS is set, its folder is checked and printed, and
 // nothing is built.
 //
 // The versions are those of this module's go.mod. Its tool directives name the
-// three packages, so that "go mod tidy" keeps what they need.
+// packages, so that "go mod tidy" keeps what they need.
 package main
 
 import (
@@ -46,17 +49,25 @@ const (
 	assetsVariable = "KUBEBUILDER_ASSETS"
 )
 
-// binaries lists the names of the executables, in the order in which they are
-// built: the quick one first, so that a broken setup shows early.
-var binaries = []string{"etcd", "kube-apiserver", "kubectl"}
+// The names of the executables, in the order in which they are built: the quick
+// one first, so that a broken setup shows early.
+var (
+	binaries     = []string{"etcd", "kube-apiserver", "kubectl"}
+	nodeBinaries = []string{"kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"}
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	out := flag.String("out", "", "folder to keep the binaries of all versions in (default bin/controlplane below the repository root)")
+	node := flag.Bool("node", false, "also build what a whole node runs: "+strings.Join(nodeBinaries, ", "))
 	flag.Parse()
 
-	dir, err := run(ctx, *out)
+	names := binaries
+	if *node {
+		names = slices.Concat(binaries, nodeBinaries)
+	}
+	dir, err := run(ctx, *out, names)
 	switch {
 	case ctx.Err() != nil:
 		fmt.Fprintln(os.Stderr, "controlplane: interrupted; the next run goes on from what was compiled so far")
@@ -68,11 +79,11 @@ func main() {
 	fmt.Println(dir)
 }
 
-// run returns the folder that holds the binaries, after building what is
+// run returns the folder that holds the named binaries, after building what is
 // missing.
-func run(ctx context.Context, out string) (string, error) {
+func run(ctx context.Context, out string, names []string) (string, error) {
 	if assets := os.Getenv(assetsVariable); assets != "" {
-		return assets, checkAssets(assets)
+		return assets, checkAssets(assets, names)
 	}
 	v, err := readVersions(ctx)
 	if err != nil {
@@ -86,17 +97,17 @@ func run(ctx context.Context, out string) (string, error) {
 		return "", err
 	}
 	dir := filepath.Join(out, v.folder())
-	return dir, ensure(ctx, dir, v.components(), os.Stderr, goBuild)
+	return dir, ensure(ctx, dir, v.components(names), os.Stderr, goBuild)
 }
 
 // checkAssets reports what KUBEBUILDER_ASSETS lacks. A relative path is
 // refused: the tests of each package run in that package's own folder, so it
 // would mean a different place to each of them.
-func checkAssets(dir string) error {
+func checkAssets(dir string, names []string) error {
 	if !filepath.IsAbs(dir) {
 		return fmt.Errorf("%s must be an absolute path; it is %q", assetsVariable, dir)
 	}
-	for _, name := range binaries {
+	for _, name := range names {
 		if file := filepath.Join(dir, name); !isExecutable(file) {
 			return fmt.Errorf("%s is set, but %s is not an executable file; complete the folder, or unset %s to have the binaries built", assetsVariable, file, assetsVariable)
 		}
@@ -168,12 +179,16 @@ type component struct {
 	ldflags string
 }
 
-func (v versions) components() []component {
-	return []component{
-		{name: "etcd", version: v.etcd, pkg: etcdModule, ldflags: v.etcdFlags()},
-		{name: "kube-apiserver", version: v.kubernetes, pkg: kubernetesModule + "/cmd/kube-apiserver", ldflags: v.kubernetesFlags()},
-		{name: "kubectl", version: v.kubernetes, pkg: kubernetesModule + "/cmd/kubectl", ldflags: v.kubernetesFlags()},
+func (v versions) components(names []string) []component {
+	var components []component
+	for _, name := range names {
+		c := component{name: name, version: v.kubernetes, pkg: kubernetesModule + "/cmd/" + name, ldflags: v.kubernetesFlags()}
+		if name == "etcd" {
+			c = component{name: name, version: v.etcd, pkg: etcdModule, ldflags: v.etcdFlags()}
+		}
+		components = append(components, c)
 	}
+	return components
 }
 
 func (v versions) etcdFlags() string {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,19 +52,25 @@ func TestParseVersions(t *testing.T) {
 	}
 }
 
-// The module's own go.mod must be readable, and its components must be those
-// that callers look for.
+// The module's own go.mod must be readable, and name every package that is
+// built, so that "go mod tidy" keeps what it needs.
 func TestReadVersions(t *testing.T) {
 	v, err := readVersions(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	for _, c := range v.components() {
-		names = append(names, c.name)
+	goMod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if got, want := strings.Join(names, " "), strings.Join(binaries, " "); got != want {
-		t.Errorf("components() has %q, must have %q", got, want)
+	names := slices.Concat(binaries, nodeBinaries)
+	for i, c := range v.components(names) {
+		if c.name != names[i] {
+			t.Errorf("component %d is %q, must be %q", i, c.name, names[i])
+		}
+		if !strings.Contains(string(goMod), "\t"+c.pkg+"\n") {
+			t.Errorf("go.mod has no tool directive for %s", c.pkg)
+		}
 	}
 }
 
@@ -72,24 +79,28 @@ func TestCheckAssets(t *testing.T) {
 	for _, name := range binaries {
 		writeFile(t, filepath.Join(dir, name), 0o755)
 	}
-	if err := checkAssets(dir); err != nil {
+	if err := checkAssets(dir, binaries); err != nil {
 		t.Errorf("complete folder: %v", err)
+	}
+
+	if err := checkAssets(dir, slices.Concat(binaries, nodeBinaries)); err == nil || !strings.Contains(err.Error(), nodeBinaries[0]) {
+		t.Errorf("folder without the node's binaries: error is %v, must name %s", err, nodeBinaries[0])
 	}
 
 	missing := filepath.Join(dir, "kube-apiserver")
 	if err := os.Chmod(missing, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := checkAssets(dir); err == nil || !strings.Contains(err.Error(), missing) {
+	if err := checkAssets(dir, binaries); err == nil || !strings.Contains(err.Error(), missing) {
 		t.Errorf("file that is not executable: error is %v, must name %s", err, missing)
 	}
 	if err := os.Remove(missing); err != nil {
 		t.Fatal(err)
 	}
-	if err := checkAssets(dir); err == nil || !strings.Contains(err.Error(), missing) {
+	if err := checkAssets(dir, binaries); err == nil || !strings.Contains(err.Error(), missing) {
 		t.Errorf("missing file: error is %v, must name %s", err, missing)
 	}
-	if err := checkAssets("bin/assets"); err == nil || !strings.Contains(err.Error(), "absolute") {
+	if err := checkAssets("bin/assets", binaries); err == nil || !strings.Contains(err.Error(), "absolute") {
 		t.Errorf("relative path: error is %v, must ask for an absolute one", err)
 	}
 }

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package node_test
+
+import (
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+var _ = Describe("A release with defaults", Ordered, func() {
+	const ns = "shop"
+
+	BeforeAll(func(ctx SpecContext) {
+		install(ctx)
+		shop(ctx, ns)
+		awaitAsked(ctx, ns)
+	}, NodeTimeout(2*patience))
+
+	It("runs two replicas in a namespace that enforces the restricted Pod Security Standard", func(ctx SpecContext) {
+		pods, err := client.CoreV1().Pods(home).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=routegate"})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(pods.Items).To(HaveLen(2))
+		out, err := command(ctx, "", kubectlPath, "run", "privileged", "-n", home, "--image=none", "--privileged", "--dry-run=server")
+		Expect(err).To(HaveOccurred(), "the namespace must enforce the standard, or the replicas prove nothing")
+		Expect(out).To(ContainSubstring(`violates PodSecurity "restricted`))
+	}, NodeTimeout(patience))
+
+	It("passes helm test", func(ctx SpecContext) {
+		Expect(helm(ctx, "test", release, "-n", home)).To(ContainSubstring("(service-missing)"))
+	}, NodeTimeout(patience))
+
+	It("denies an Ingress whose Service does not exist", func(ctx SpecContext) {
+		out, err := tryApply(ctx, ingress(ns, "bad", "bad.example.com", "wbe"))
+		Expect(err).To(HaveOccurred())
+		Expect(out).To(ContainSubstring(`Service "wbe" does not exist in namespace "shop"; did you mean "web"? (service-missing): requests get 503`))
+	}, NodeTimeout(patience))
+
+	It("warns of an Ingress whose Service has no endpoints", func(ctx SpecContext) {
+		apply(ctx, service(ns, "idle"))
+		Expect(apply(ctx, ingress(ns, "idle", "idle.example.com", "idle"))).To(And(
+			ContainSubstring("Warning:"), ContainSubstring("(no-endpoints-at-all)"), ContainSubstring("ingress.networking.k8s.io/idle created")))
+	}, NodeTimeout(patience))
+
+	It("says nothing of a good Ingress", func(ctx SpecContext) {
+		Expect(apply(ctx, ingress(ns, "good", "good.example.com", "web"))).To(Equal("ingress.networking.k8s.io/good created\n"))
+	}, NodeTimeout(patience))
+
+	It("comes back by itself when the node was cut off", func(ctx SpecContext) {
+		restart(ctx, ns)
+	}, NodeTimeout(3*patience))
+
+	It("takes changed values in an upgrade", func(ctx SpecContext) {
+		helm(ctx, append([]string{"upgrade", release, chart, "-n", home, "--wait", "--timeout", patience.String()}, chartValues([]string{"preset=observe", "replicas=1"})...)...)
+		Expect(helm(ctx, "test", release, "-n", home)).To(ContainSubstring("Succeeded"))
+		Eventually(func() (string, error) {
+			return tryApply(ctx, ingress(ns, "observed", "observed.example.com", "wbe"))
+		}).WithTimeout(patience).Should(And(ContainSubstring("(service-missing)"), ContainSubstring("created")))
+	}, NodeTimeout(2*patience))
+
+	It("lets Ingresses be written when no Pod is left", func(ctx SpecContext) {
+		gone(ctx)
+		Expect(apply(ctx, ingress(ns, "unseen", "unseen.example.com", "gone"))).To(ContainSubstring("unseen created"))
+		back(ctx)
+		awaitAsked(ctx, ns)
+	}, NodeTimeout(2*patience))
+
+	It("leaves no object and no webhook when it is uninstalled", func(ctx SpecContext) {
+		Expect(leftovers(ctx)).NotTo(BeEmpty(), "what is looked for must be there before")
+		helm(ctx, "uninstall", release, "-n", home, "--wait", "--timeout", patience.String())
+		// Helm does not wait for the Pods, which go on until they have drained.
+		Eventually(func() []string { return leftovers(ctx) }).WithTimeout(patience).WithPolling(2 * time.Second).Should(BeEmpty())
+		Expect(apply(ctx, ingress(ns, "after", "after.example.com", "gone"))).To(Equal("ingress.networking.k8s.io/after created\n"))
+	}, NodeTimeout(patience))
+})
+
+// leftovers are the objects of all kinds that carry the release's name or label:
+// in its own namespace all that is not Kubernetes', elsewhere what is named
+// after it.
+func leftovers(ctx SpecContext) []string {
+	GinkgoHelper()
+	var found []string
+	for _, namespaced := range []string{"true", "false"} {
+		kinds := strings.Fields(kubectl(ctx, "api-resources", "--verbs=list", "-o", "name", "--namespaced="+namespaced))
+		out := kubectl(ctx, "get", strings.Join(kinds, ","), "-A", "-o",
+			`jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name}/{.metadata.labels.app\.kubernetes\.io/instance}{"\n"}{end}`)
+		for line := range strings.Lines(out) {
+			parts := strings.Split(strings.TrimSpace(line), "/")
+			if strings.HasPrefix(line, "Warning: ") {
+				continue
+			}
+			Expect(parts).To(HaveLen(4), line)
+			kind, ns, name, instance := parts[0], parts[1], parts[2], parts[3]
+			switch {
+			// Records of what was, which the API server removes in time.
+			case kind == "Event", kind == "Namespace":
+			case ns == home && (name == "kube-root-ca.crt" || kind == "ServiceAccount" && name == "default"):
+			case ns == home, instance == release, strings.HasPrefix(name, release):
+				found = append(found, kind+" "+ns+"/"+name)
+			}
+		}
+	}
+	return found
+}
+
+// gone scales the release to nothing and returns when no Pod is left.
+func gone(ctx SpecContext) {
+	GinkgoHelper()
+	kubectl(ctx, "scale", "deployment", release, "-n", home, "--replicas=0")
+	kubectl(ctx, "wait", "--for=delete", "pod", "-n", home, "-l", "app.kubernetes.io/name=routegate", "--timeout", patience.String())
+}
+
+// back scales the release up again and waits for it.
+func back(ctx SpecContext) {
+	GinkgoHelper()
+	kubectl(ctx, "scale", "deployment", release, "-n", home, "--replicas=2")
+	kubectl(ctx, "rollout", "status", "deployment", release, "-n", home, "--timeout", patience.String())
+}
