@@ -80,14 +80,14 @@ func (b backend) about(object string) Subject {
 // an earlier path of the Ingress or an older Ingress takes, and a
 // spec.defaultBackend that is never asked. It returns none where the other
 // Ingresses of the hosts were not read.
-func asked(ing *networkingv1.Ingress, snap *routing.Snapshot, class routing.Class) []backend {
-	return routing.Once(snap, askedKey{}, func(snap *routing.Snapshot) []backend { return findAsked(ing, snap, class) })
+func asked(ing *networkingv1.Ingress, snap *routing.Snapshot) []backend {
+	return routing.Once(snap, askedKey{}, func(snap *routing.Snapshot) []backend { return findAsked(ing, snap) })
 }
 
 type askedKey struct{}
 
-func findAsked(ing *networkingv1.Ingress, snap *routing.Snapshot, class routing.Class) []backend {
-	nginx := class.Controller.Name == routing.Nginx
+func findAsked(ing *networkingv1.Ingress, snap *routing.Snapshot) []backend {
+	nginx := snap.ClassOf(ing).Controller.Name == routing.Nginx
 	var taken taken
 	if nginx {
 		if routing.IsCanary(ing) || routing.AnswersItself(ing) {

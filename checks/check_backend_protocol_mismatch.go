@@ -39,7 +39,7 @@ func runBackendProtocolMismatch(ing *networkingv1.Ingress, snap *routing.Snapsho
 		return nil
 	}
 	var findings []Finding
-	for _, b := range asked(ing, snap, snap.ClassOf(ing)) {
+	for _, b := range asked(ing, snap) {
 		name := b.Service.Name
 		svc, known := snap.Service(ing.Namespace, name)
 		if known != routing.Present || (b.path != nil && routing.IsSolverPath(b.path)) {

@@ -27,7 +27,7 @@ Declare the port in the Service.`,
 
 func runHeadlessWithoutPorts(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	var findings []Finding
-	for _, b := range asked(ing, snap, snap.ClassOf(ing)) {
+	for _, b := range asked(ing, snap) {
 		name := b.Service.Name
 		svc, known := snap.Service(ing.Namespace, name)
 		if known != routing.Present || svc.External() || len(svc.Ports) > 0 {

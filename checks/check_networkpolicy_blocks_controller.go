@@ -42,7 +42,7 @@ func runNetworkPolicyBlocksController(ing *networkingv1.Ingress, snap *routing.S
 		return nil
 	}
 	var findings []Finding
-	for _, b := range asked(ing, snap, snap.ClassOf(ing)) {
+	for _, b := range asked(ing, snap) {
 		name := b.Service.Name
 		svc, known := snap.Service(ing.Namespace, name)
 		if known != routing.Present || svc.External() || (b.path != nil && routing.IsSolverPath(b.path)) {

@@ -30,7 +30,7 @@ Name one of the Service's ports, or add the port to the Service.`,
 
 func runPortMissing(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	var findings []Finding
-	for _, b := range asked(ing, snap, snap.ClassOf(ing)) {
+	for _, b := range asked(ing, snap) {
 		name := b.Service.Name
 		svc, known := snap.Service(ing.Namespace, name)
 		// An absent Service is service-missing's to report, one without any port

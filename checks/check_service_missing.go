@@ -35,7 +35,7 @@ func runServiceMissing(ing *networkingv1.Ingress, snap *routing.Snapshot) []Find
 		return nil
 	}
 	var findings []Finding
-	for _, b := range asked(ing, snap, class) {
+	for _, b := range asked(ing, snap) {
 		name := b.Service.Name
 		if b.Service.Port.Name == useAnnotation {
 			continue

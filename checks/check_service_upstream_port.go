@@ -30,7 +30,7 @@ Only the annotation counts. The same setting in the controller's ConfigMap is no
 
 func runServiceUpstreamPort(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	var findings []Finding
-	for _, b := range asked(ing, snap, snap.ClassOf(ing)) {
+	for _, b := range asked(ing, snap) {
 		name := b.Service.Name
 		svc, known := snap.Service(ing.Namespace, name)
 		if known != routing.Present || !usesClusterIP(ing, svc) || b.Service.Port.Name != "" || declaredPort(svc, b.Service.Port) != nil {

@@ -22,7 +22,7 @@ type served struct {
 // those of which it asks the cluster IP are left out.
 func balanced(ing *networkingv1.Ingress, snap *routing.Snapshot) []served {
 	var all []served
-	for _, b := range asked(ing, snap, snap.ClassOf(ing)) {
+	for _, b := range asked(ing, snap) {
 		svc, known := snap.Service(ing.Namespace, b.Service.Name)
 		if known == routing.Present && !svc.External() && !usesClusterIP(ing, svc) {
 			all = append(all, served{b, svc})
@@ -43,7 +43,7 @@ type dead struct {
 // tell of them. A finding rests on the Service first.
 func withoutEndpoints(ing *networkingv1.Ingress, snap *routing.Snapshot, cause func(dead) (fact, outcome string)) []Finding {
 	var findings []Finding
-	for _, b := range asked(ing, snap, snap.ClassOf(ing)) {
+	for _, b := range asked(ing, snap) {
 		name := b.Service.Name
 		svc, known := snap.Service(ing.Namespace, name)
 		if known != routing.Present || svc.External() || (b.path != nil && routing.IsSolverPath(b.path)) {
@@ -85,7 +85,7 @@ func withoutEndpoints(ing *networkingv1.Ingress, snap *routing.Snapshot, cause f
 // tell of it.
 func inSlices(ing *networkingv1.Ingress, snap *routing.Snapshot, cause func(*corev1.ServicePort, *routing.EndpointSlice) (fact, outcome string)) []Finding {
 	var findings []Finding
-	for _, b := range asked(ing, snap, snap.ClassOf(ing)) {
+	for _, b := range asked(ing, snap) {
 		name := b.Service.Name
 		svc, known := snap.Service(ing.Namespace, name)
 		if known != routing.Present || svc.External() || usesClusterIP(ing, svc) {

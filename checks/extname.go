@@ -15,7 +15,7 @@ import (
 // finds something. It completes the finding.
 func externalNames(ing *networkingv1.Ingress, snap *routing.Snapshot, fault func(backend, *routing.Service) *Finding) []Finding {
 	var findings []Finding
-	for _, b := range asked(ing, snap, snap.ClassOf(ing)) {
+	for _, b := range asked(ing, snap) {
 		svc, known := snap.Service(ing.Namespace, b.Service.Name)
 		if known != routing.Present || !svc.External() {
 			continue

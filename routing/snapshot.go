@@ -80,6 +80,8 @@ type Snapshot struct {
 	missed func(Ref)
 	// memo is what Once remembers, nil where it does not.
 	memo map[any]remembered
+	// coarse is true where Coverage is known to have entries for whole kinds alone.
+	coarse bool
 }
 
 // remembered is a value and the lookups that were missed to compute it.
@@ -112,6 +114,10 @@ func (s *Snapshot) Observe(missed func(Ref)) *Snapshot {
 func (s *Snapshot) Remembering() *Snapshot {
 	c := *s
 	c.memo = map[any]remembered{}
+	c.coarse = true
+	for ref := range s.Coverage {
+		c.coarse = c.coarse && ref == Ref{Kind: ref.Kind}
+	}
 	return &c
 }
 
@@ -145,6 +151,9 @@ func remember[T any](s *Snapshot, key any, compute func(*Snapshot) T) remembered
 
 // CoverageOf says whether the object was looked for.
 func (s *Snapshot) CoverageOf(r Ref) Coverage {
+	if s.coarse {
+		return s.Coverage[Ref{Kind: r.Kind}]
+	}
 	if c, ok := s.Coverage[r]; ok {
 		return c
 	}
