@@ -46,7 +46,7 @@ func runAppRootUnrouted(ing *networkingv1.Ingress, snap *routing.Snapshot) []Fin
 			continue
 		}
 		// The certificate is other checks' matter: none that is to be read is asked for.
-		route := table.Match(routing.Request{HTTPS: true, SNI: probedLabel + ".invalid", Host: probedHost(host), Path: root})
+		route := table.Answer(routing.Request{HTTPS: true, SNI: probedLabel + ".invalid", Host: probedHost(host), Path: root})
 		f := Finding{
 			Field:    field.NewPath("metadata", "annotations").Key(annotationKey(ing, table.Settings, "app-root")),
 			Fact:     fmt.Sprintf("no path of %s leads to %s", ofHost(host), quote(root)),

@@ -97,7 +97,7 @@ func probe(table *routing.Table, server *routing.Server, ing *networkingv1.Ingre
 			continue
 		}
 		r.Path = target
-		route := table.Match(r)
+		route := table.Answer(r)
 		if route.Undecided != "" || asMeant(table, route, ing, b) {
 			return "", nil
 		}

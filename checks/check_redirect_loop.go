@@ -85,7 +85,7 @@ func comesBack(table *routing.Table, ing *networkingv1.Ingress, first *url.URL) 
 		if server := table.ServerOf(at.Hostname()); at.Port() != "" || server == nil || (secure && server.TLS.Kind == routing.NoCertificate) {
 			return false
 		}
-		route := table.Match(routing.Request{HTTPS: secure, SNI: probedLabel + ".invalid", Host: at.Host, Path: at.RequestURI()})
+		route := table.Answer(routing.Request{HTTPS: secure, SNI: probedLabel + ".invalid", Host: at.Host, Path: at.RequestURI()})
 		if route.Undecided != "" || route.Location == "" {
 			return false
 		}

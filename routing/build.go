@@ -31,11 +31,12 @@ func NewTable(s *Snapshot, settings ControllerSettings, ingresses []*networkingv
 	t.chooseCertificates(seen)
 	t.makeLocations(seen)
 	t.mergeCanaries(seen)
-	for _, server := range t.Servers() {
+	servers := t.Servers()
+	for _, server := range servers {
 		t.render(server)
 	}
 	t.refuseValues(seen)
-	t.nameServers()
+	t.nameServers(servers)
 	return t
 }
 
@@ -381,9 +382,12 @@ func (t *Table) render(s *Server) {
 	slices.SortStableFunc(s.Locations, func(a, b *Location) int {
 		return cmp.Or(cmp.Compare(len(b.Text), len(a.Text)), strings.Compare(b.Text, a.Text))
 	})
-	exact := map[string]bool{}
+	var exact map[string]bool
 	for _, loc := range s.Locations {
 		if loc.Type == networkingv1.PathTypeExact {
+			if exact == nil {
+				exact = map[string]bool{}
+			}
 			exact[loc.Text] = true
 		}
 	}
@@ -420,9 +424,8 @@ func rewrites(loc *Location) bool {
 
 // nameServers decides which server answers for which name, and which certificate it
 // is served with.
-func (t *Table) nameServers() {
+func (t *Table) nameServers(servers []*Server) {
 	t.aliases, t.redirects, t.certificates = map[string]*Server{}, map[string]*Server{}, map[string]Certificate{}
-	servers := t.Servers()
 	for _, s := range servers {
 		if s.redirectWWW && s.Host != "" {
 			if twin := WWWTwin(s.Host); t.servers[twin] == nil {
@@ -481,9 +484,12 @@ type serverPattern struct {
 // Servers returns all servers in the order of the configuration file: the default
 // server, whose host is "", as if it were named "_".
 func (t *Table) Servers() []*Server {
-	return slices.SortedFunc(maps.Values(t.servers), func(a, b *Server) int {
-		return strings.Compare(serverName(a), serverName(b))
-	})
+	servers := make([]*Server, 0, len(t.servers))
+	for _, s := range t.servers {
+		servers = append(servers, s)
+	}
+	slices.SortFunc(servers, func(a, b *Server) int { return strings.Compare(serverName(a), serverName(b)) })
+	return servers
 }
 
 func serverName(s *Server) string {

@@ -31,6 +31,13 @@ func (t *Table) Match(r Request) *Route {
 	return m.route
 }
 
+// Answer is Match without the Steps, for who does not show them.
+func (t *Table) Answer(r Request) *Route {
+	m := &match{Table: t, request: r, route: &Route{}, silent: true}
+	m.run()
+	return m.route
+}
+
 // match is one request on its way.
 type match struct {
 	*Table
@@ -39,9 +46,14 @@ type match struct {
 	target  target
 	// host is the host that nginx compares.
 	host string
+	// silent is true where no Steps are wanted.
+	silent bool
 }
 
 func (m *match) step(kind StepKind, format string, args ...any) {
+	if m.silent {
+		return
+	}
 	m.route.Steps = append(m.route.Steps, Step{What: kind, Text: fmt.Sprintf(format, args...)})
 }
 

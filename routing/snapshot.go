@@ -144,7 +144,11 @@ func Once[T any](s *Snapshot, key any, compute func(*Snapshot) T) T {
 // remember computes a value that is not in the memo and puts it there.
 func remember[T any](s *Snapshot, key any, compute func(*Snapshot) T) remembered {
 	var r remembered
-	r.value = compute(s.Observe(func(ref Ref) { r.missed = append(r.missed, ref) }))
+	// What was missed is told by Once, to this observer and to later ones.
+	observer := s.missed
+	defer func() { s.missed = observer }()
+	s.missed = func(ref Ref) { r.missed = append(r.missed, ref) }
+	r.value = compute(s)
 	s.memo[key] = r
 	return r
 }
