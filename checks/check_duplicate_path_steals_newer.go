@@ -20,12 +20,13 @@ it at once, with all its annotations. Its Service gets no more requests from the
 
 Choose another host or path, or delete the path of the newer Ingress first.
 
-What the Ingress had before is never denied. Within one namespace this only warns, because one Ingress may be about to
-replace the other. It also only warns where ingress-nginx may have refused the newer Ingress for one of its annotations.
+It denies only under the preset strict, because this Ingress does route: it may be meant to take the path back. Within one
+namespace, and where ingress-nginx may have refused the newer Ingress for one of its annotations, it always only warns.
 Nothing is said if both lead to the same Service and port.`,
 	Example:     "other-namespace",
 	Since:       "0.1",
-	Default:     Deny,
+	Default:     Warn,
+	Strict:      Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
 	Run:         runDuplicatePathStealsNewer,

@@ -42,17 +42,9 @@ func runNetworkPolicyBlocksController(ing *networkingv1.Ingress, snap *routing.S
 		return nil
 	}
 	var findings []Finding
-	for _, b := range asked(ing, snap) {
+	for _, b := range tcpBackends(ing, snap) {
 		name := b.Service.Name
-		svc, known := snap.Service(ing.Namespace, name)
-		if known != routing.Present || svc.External() || (b.path != nil && routing.IsSolverPath(b.path)) {
-			continue
-		}
-		port := svc.MatchPort(b.Service.Port)
-		if port == nil || !isTCP(port) {
-			continue
-		}
-		policies, ports := snap.KeepingOut(svc, port)
+		policies, ports := snap.KeepingOut(b.service, b.port)
 		if len(policies) == 0 {
 			continue
 		}

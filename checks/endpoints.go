@@ -43,17 +43,8 @@ type dead struct {
 // tell of them. A finding rests on the Service first.
 func withoutEndpoints(ing *networkingv1.Ingress, snap *routing.Snapshot, cause func(dead) (fact, outcome string)) []Finding {
 	var findings []Finding
-	for _, b := range asked(ing, snap) {
-		name := b.Service.Name
-		svc, known := snap.Service(ing.Namespace, name)
-		if known != routing.Present || svc.External() || (b.path != nil && routing.IsSolverPath(b.path)) {
-			continue
-		}
-		// Other faults of the port are port-missing's and port-not-tcp's to report.
-		port := svc.MatchPort(b.Service.Port)
-		if port == nil || !isTCP(port) {
-			continue
-		}
+	for _, b := range tcpBackends(ing, snap) {
+		name, svc, port := b.Service.Name, b.service, b.port
 		all, known := snap.SlicesOf(ing.Namespace, name)
 		if known == routing.Unread {
 			continue
@@ -85,14 +76,9 @@ func withoutEndpoints(ing *networkingv1.Ingress, snap *routing.Snapshot, cause f
 // tell of it.
 func inSlices(ing *networkingv1.Ingress, snap *routing.Snapshot, cause func(*corev1.ServicePort, *routing.EndpointSlice) (fact, outcome string)) []Finding {
 	var findings []Finding
-	for _, b := range asked(ing, snap) {
-		name := b.Service.Name
-		svc, known := snap.Service(ing.Namespace, name)
-		if known != routing.Present || svc.External() || usesClusterIP(ing, svc) {
-			continue
-		}
-		port := svc.MatchPort(b.Service.Port)
-		if port == nil || !isTCP(port) {
+	for _, b := range tcpBackends(ing, snap) {
+		name, svc, port := b.Service.Name, b.service, b.port
+		if usesClusterIP(ing, svc) {
 			continue
 		}
 		all, _ := snap.SlicesOf(ing.Namespace, name)
@@ -118,6 +104,30 @@ func inSlices(ing *networkingv1.Ingress, snap *routing.Snapshot, cause func(*cor
 		}
 	}
 	return findings
+}
+
+// tcpBackend is a backend with its Service and the port of it.
+type tcpBackend struct {
+	backend
+	service *routing.Service
+	port    *corev1.ServicePort
+}
+
+// tcpBackends returns the backends that requests depend on, of which the Service has
+// endpoints and the port is TCP. Other faults of a port are port-missing's and
+// port-not-tcp's to report; paths that solve a challenge are left out.
+func tcpBackends(ing *networkingv1.Ingress, snap *routing.Snapshot) []tcpBackend {
+	var all []tcpBackend
+	for _, b := range asked(ing, snap) {
+		svc, known := snap.Service(ing.Namespace, b.Service.Name)
+		if known != routing.Present || svc.External() || (b.path != nil && routing.IsSolverPath(b.path)) {
+			continue
+		}
+		if port := svc.MatchPort(b.Service.Port); port != nil && isTCP(port) {
+			all = append(all, tcpBackend{b, svc, port})
+		}
+	}
+	return all
 }
 
 // numbersOf returns the numbers of the TCP ports of a slice, each once.

@@ -57,11 +57,11 @@ if [[ -z $BUILDER ]]; then
 		COPY tmp /tmp
 		COPY etc /etc
 		RUN ["/bin/busybox", "--install", "-s", "/bin"]
-		ENV PATH=/usr/local/go/bin:/bin HOME=/root GOTOOLCHAIN=local GOFLAGS=-buildvcs=false
-		ENV GOPROXY=$(go env GOPROXY) GOSUMDB=$(go env GOSUMDB) GOMODCACHE=/go/pkg/mod GOCACHE=/root/.cache/go-build
+		ENV PATH=/usr/local/go/bin:/bin HOME=/tmp GOTOOLCHAIN=local GOFLAGS=-buildvcs=false
+		ENV GOPROXY=$(go env GOPROXY) GOSUMDB=$(go env GOSUMDB) GOMODCACHE=/go/pkg/mod GOCACHE=/go/build
 	EOF
 	"${buildah[@]}" build "${options[@]}" -t "$BUILDER" "$work/go" >/dev/null
-	options+=(-v "$(go env GOROOT):/usr/local/go:ro" -v "$(go env GOMODCACHE):/go/pkg/mod" -v "$(go env GOCACHE):/root/.cache/go-build")
+	options+=(-v "$(go env GOROOT):/usr/local/go:ro" -v "$(go env GOMODCACHE):/go/pkg/mod" -v "$(go env GOCACHE):/go/build")
 fi
 
 # buildah before 1.29 does not say what BUILDPLATFORM is.

@@ -245,7 +245,7 @@ func TestDropForSpec(t *testing.T) {
 		t.Error("the deep inspection is wrong")
 	}
 	for text, want := range map[string]bool{
-		"/": false, "/alias": false, "/alias;": true, "/;alias": false, "/root/x;y": true, "/etc/nginx-docs": true,
+		"/": false, "/alias": false, "/alias;": true, "/;alias": false, "/webroot/x;y": true, "/etc/nginx-docs": true,
 		"/etc/hosts": false, "/etc/x/etc/passwd": true, "/var/run/secrets": true, "/a_by_luab": true, "/a;b": false, "/;root;": true,
 	} {
 		if got := Suspicious(text); (got != "") != want {
@@ -428,6 +428,43 @@ func TestSections(t *testing.T) {
 				}
 				if own := ConfigOf(ing, settings); !reflect.DeepEqual(own, p.config) {
 					t.Errorf("%s: %s: %q: read as %+v, by all sections as %+v", name, a.Name, value, own, p.config)
+				}
+			}
+		}
+	}
+}
+
+// TestSharedConfigs holds what a Table takes the annotations of many Ingresses for
+// against what they mean for each alone: in another namespace, and with a spec for
+// which an Ingress is dropped.
+func TestSharedConfigs(t *testing.T) {
+	settings := ControllerSettings{DisableCatchAll: true}
+	for _, a := range Annotations() {
+		data, err := os.ReadFile(filepath.Join("testdata", "annotations", a.Name+".yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var values struct{ Accepted, Refused []string }
+		if err := yaml.UnmarshalStrict(data, &values); err != nil {
+			t.Fatal(err)
+		}
+		for _, value := range append(append(values.Accepted, values.Refused...), "", "app/web", "other/web") {
+			first, namespace, catchAll := annotated(a.Name+": "+value), annotated(a.Name+": "+value), annotated(a.Name+": "+value)
+			// Without it auth-secret is not read.
+			first.Annotations[NginxPrefix+"auth-type"] = "basic"
+			namespace.Annotations, catchAll.Annotations = first.Annotations, first.Annotations
+			namespace.Namespace = "other"
+			catchAll.Name, catchAll.Spec.DefaultBackend = "all", &networkingv1.IngressBackend{}
+			all := []*networkingv1.Ingress{first, namespace, catchAll}
+			table := NewTable(&Snapshot{}, settings, all)
+			for _, ing := range all {
+				want := ConfigOf(ing, settings)
+				if want.Dropped != "" {
+					if table.Dropped[ing] != want.Dropped || table.ConfigOf(ing) != nil {
+						t.Errorf("%s: %q: dropped for %q, want %q", a.Name, value, table.Dropped[ing], want.Dropped)
+					}
+				} else if got := table.ConfigOf(ing); !reflect.DeepEqual(got, want) {
+					t.Errorf("%s: %q: %s/%s: read as %+v, alone as %+v", a.Name, value, ing.Namespace, ing.Name, got, want)
 				}
 			}
 		}
