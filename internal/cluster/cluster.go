@@ -139,7 +139,7 @@ type watched struct {
 
 	mu      sync.Mutex
 	reason  string // why the last list or watch failed; empty when it did not
-	refused bool   // it failed for want of a right
+	refused bool   // one has failed for want of a right
 }
 
 // New returns a Cluster that has read nothing yet; Start fills it. The metrics
@@ -273,7 +273,7 @@ func (c *Cluster) watchFailed(w *watched) cache.WatchErrorHandlerWithContext {
 		reason := reasonOf(err)
 		w.mu.Lock()
 		changed := reason != w.reason
-		w.reason, w.refused = reason, apierrors.IsForbidden(err)
+		w.reason, w.refused = reason, w.refused || apierrors.IsForbidden(err)
 		w.mu.Unlock()
 		if changed {
 			c.log.Info("cannot read a kind; trying again", "kind", w.kind, "namespace", w.namespace, "reason", reason, "error", err.Error())
@@ -424,7 +424,7 @@ func (c *Cluster) Snapshot(ctx context.Context, refs routing.References, confirm
 
 // coverage says what the cache has read, for an Ingress of that namespace.
 func (c *Cluster) coverage(namespace string) map[routing.Ref]routing.Coverage {
-	coverage := make(map[routing.Ref]routing.Coverage, 2*len(c.kinds)+2)
+	coverage := make(map[routing.Ref]routing.Coverage, len(c.kinds)+2)
 	for kind, all := range c.kinds {
 		if c.scope.whole() || kind == routing.IngressClasses {
 			coverage[routing.Ref{Kind: kind}] = all[0].coverage()

@@ -172,14 +172,18 @@ func TestScopeReadsSecretsOneByOneOnlyInside(t *testing.T) {
 // other is kept waiting; once its rights are there, it is read too.
 func TestNamespaceWithoutRights(t *testing.T) {
 	client := fake.NewClientset(severalNamespaces()...)
-	var refused atomic.Bool
-	refused.Store(true)
+	const refused, broken, fine = 0, 1, 2
+	var state atomic.Int32
 	refuse := func(a clienttesting.Action) error {
-		if refused.Load() && a.GetNamespace() == "more" {
-			return apierrors.NewForbidden(a.GetResource().GroupResource(), "", errors.New("no"))
+		switch {
+		case a.GetNamespace() != "more" || state.Load() == fine:
+			return nil
+		case state.Load() == broken:
+			return apierrors.NewInternalError(errors.New("boom"))
 		}
-		return nil
+		return apierrors.NewForbidden(a.GetResource().GroupResource(), "", errors.New("no"))
 	}
+	state.Store(refused)
 	client.PrependReactor("list", "*", func(a clienttesting.Action) (bool, runtime.Object, error) {
 		err := refuse(a)
 		return err != nil, nil, err
@@ -190,10 +194,12 @@ func TestNamespaceWithoutRights(t *testing.T) {
 	})
 	cl := inScope(t, client, cluster.SecretsFull)
 
-	const reason = "Routegate is not allowed to read it"
-	await(t, "the reason", func() bool {
-		return snapshotFor(t, cl, "more").CoverageOf(routing.Ref{Kind: routing.Services, Namespace: "more"}).Reason == reason
-	})
+	reasonIs := func(reason string) func() bool {
+		return func() bool {
+			return snapshotFor(t, cl, "more").CoverageOf(routing.Ref{Kind: routing.Services, Namespace: "more"}).Reason == reason
+		}
+	}
+	await(t, "the reason", reasonIs("Routegate is not allowed to read it"))
 	if _, known := snapshotFor(t, cl, "more").Service("more", "gone"); known != routing.Unread {
 		t.Errorf("Service of the namespace: got %d, want unread", known)
 	}
@@ -208,7 +214,14 @@ func TestNamespaceWithoutRights(t *testing.T) {
 		t.Errorf("Secret of the namespace, from the other: got %d, want unread", got)
 	}
 
-	refused.Store(false)
+	// A replica that is ready does not cease to be so because the API server fails.
+	state.Store(broken)
+	await(t, "the other reason", reasonIs("the API server answered InternalError"))
+	if err := cl.Ready(); err != nil {
+		t.Errorf("after another failure: Ready says %v", err)
+	}
+
+	state.Store(fine)
 	await(t, "the namespace", func() bool {
 		_, known := snapshotFor(t, cl, "more").Service("more", "gone")
 		return known == routing.Absent && len(snapshotFor(t, cl, "app").Sharing["a.example"]) == 2
