@@ -409,13 +409,11 @@ func (c *Cluster) Snapshot(ctx context.Context, refs routing.References, confirm
 		c.frozen.judge(c.store, c.controllers.settings, maxJudged)
 		snap.Frozen = c.frozen.all()
 	}
-	if c.secrets == SecretsGet && !c.scope.excludes(refs.Namespace) {
+	if c.secrets == SecretsGet {
 		confirm = with(confirm, routing.Secrets, refs.Namespace, refs.Secrets)
 	}
 	// Few Ingresses name a ConfigMap, and a cache would hold all of them.
-	if !c.scope.excludes(refs.Namespace) {
-		confirm = with(confirm, routing.ConfigMaps, refs.Namespace, refs.ConfigMaps)
-	}
+	confirm = with(confirm, routing.ConfigMaps, refs.Namespace, refs.ConfigMaps)
 	if len(confirm) > 0 {
 		c.confirm(ctx, snap, confirm)
 	}
