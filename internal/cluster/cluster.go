@@ -286,7 +286,7 @@ func (c *Cluster) watchFailed(w *watched) cache.WatchErrorHandlerWithContext {
 func reasonOf(err error) string {
 	switch {
 	case errors.Is(err, errOutside):
-		return err.Error()
+		return notInScope
 	case apierrors.IsForbidden(err):
 		return "Routegate is not allowed to read it"
 	case apierrors.IsNotFound(err):

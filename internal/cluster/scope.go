@@ -39,8 +39,10 @@ func (s scope) excludes(namespace string) bool {
 	return !s.whole() && namespace != "" && !slices.Contains(s, namespace)
 }
 
-// errOutside is why nothing is known of what is outside the scope.
-var errOutside = errors.New("Routegate does not read this namespace")
+// notInScope is why nothing is known of what is outside the scope.
+const notInScope = "Routegate does not read this namespace"
+
+var errOutside = errors.New("outside the namespaces that are read")
 
 // namespacesByName are the Namespaces that are read one by one where not all are:
 // those of the scope, and those of controllers, which a NetworkPolicy may admit.
@@ -62,7 +64,7 @@ func namespacesByName(scope []string, controllers []routing.ControllerPods) []st
 func (c *Cluster) coverScope(coverage map[routing.Ref]routing.Coverage, namespace string) {
 	for kind := range c.kinds {
 		if kind != routing.IngressClasses {
-			coverage[routing.Ref{Kind: kind}] = routing.Coverage{Reason: errOutside.Error()}
+			coverage[routing.Ref{Kind: kind}] = routing.Coverage{Reason: notInScope}
 		}
 	}
 	// Those that are read count together, since they decide about hosts together; that
