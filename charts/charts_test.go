@@ -264,6 +264,10 @@ var (
 		APIGroups: []string{""}, Resources: []string{"configmaps"},
 		ResourceNames: []string{"options"}, Verbs: []string{"get", "list", "watch"},
 	}, "the ConfigMap of that controller"}
+	itsNamespace = right{"", rbacv1.PolicyRule{
+		APIGroups: []string{""}, Resources: []string{"namespaces"},
+		ResourceNames: []string{"web"}, Verbs: []string{"get", "list", "watch"},
+	}, "the Namespace of a controller, which a NetworkPolicy may admit by its labels"}
 )
 
 // The rights are what the checks read, and those of the list above. No check
@@ -275,20 +279,31 @@ func TestRights(t *testing.T) {
 	}
 	for _, mode := range []struct {
 		args  []string
+		scope []string // the namespaces that are read, all where there is none
 		fixed []right
 		reads []routing.Kind
 	}{
-		{nil, []right{ownConfiguration, ownSecret, ownLease}, nil},
-		{[]string{"--set=readPods=true"}, []right{ownConfiguration, ownSecret, ownLease}, []routing.Kind{routing.Pods}},
-		{[]string{"--set=controllerPods={web}"}, []right{ownConfiguration, ownSecret, ownLease}, []routing.Kind{routing.NetworkPolicies}},
+		{nil, nil, []right{ownConfiguration, ownSecret, ownLease}, nil},
+		{[]string{"--set=readPods=true"}, nil, []right{ownConfiguration, ownSecret, ownLease}, []routing.Kind{routing.Pods}},
+		{[]string{"--set=controllerPods={web}"}, nil, []right{ownConfiguration, ownSecret, ownLease}, []routing.Kind{routing.NetworkPolicies}},
 		{
-			[]string{"--set=controllers[0].kind=DaemonSet,controllers[0].namespace=web,controllers[0].name=nginx,controllers[0].configMap=options"},
+			[]string{"--set=controllers[0].kind=DaemonSet,controllers[0].namespace=web,controllers[0].name=nginx,controllers[0].configMap=options"}, nil,
 			[]right{ownConfiguration, ownSecret, ownLease, itsController, itsConfigMap}, nil,
 		},
-		{[]string{"--set=preset=strict"}, []right{ownConfiguration, ownSecret, ownLease}, nil},
-		{[]string{"--set=certificates.mode=cert-manager"}, nil, nil},
-		{[]string{"--set=certificates.mode=secret,certificates.secret.name=mine"}, nil, nil},
-		{[]string{"--set=certificates.mode=cert-manager,preset=strict"}, []right{ownConfiguration, ownLease}, nil},
+		{[]string{"--set=preset=strict"}, nil, []right{ownConfiguration, ownSecret, ownLease}, nil},
+		{[]string{"--set=certificates.mode=cert-manager"}, nil, nil, nil},
+		{[]string{"--set=certificates.mode=secret,certificates.secret.name=mine"}, nil, nil, nil},
+		{[]string{"--set=certificates.mode=cert-manager,preset=strict"}, nil, []right{ownConfiguration, ownLease}, nil},
+		{[]string{"--set=scope.namespaces={app}"}, []string{"app"}, []right{ownConfiguration, ownSecret, ownLease}, nil},
+		{[]string{"--set=scope.namespaces={app,shop},certificates.mode=cert-manager"}, []string{"app", "shop"}, nil, nil},
+		{
+			[]string{"--set=scope.namespaces={app,shop},readPods=true,controllerPods={web/app=nginx,app}"}, []string{"app", "shop"},
+			[]right{ownConfiguration, ownSecret, ownLease, itsNamespace}, []routing.Kind{routing.Pods, routing.NetworkPolicies},
+		},
+		{
+			[]string{"--set=scope.namespaces={app},controllers[0].kind=DaemonSet,controllers[0].namespace=web,controllers[0].name=nginx,controllers[0].configMap=options"},
+			[]string{"app"}, []right{ownConfiguration, ownSecret, ownLease, itsController, itsConfigMap}, nil,
+		},
 	} {
 		for _, access := range cluster.SecretAccesses() {
 			args := append([]string{"--set-string=secretAccess=" + string(access)}, mode.args...)
@@ -301,7 +316,15 @@ func TestRights(t *testing.T) {
 						}
 					}
 				}
-				add("", "a check reads it", cluster.Rights(reads, access, mode.reads...)...)
+				if len(mode.scope) == 0 {
+					add("", "a check reads it", cluster.Rights(reads, access, mode.reads...)...)
+				} else {
+					ofCluster, each := cluster.ScopedRights(mode.scope, reads, access, mode.reads...)
+					add("", "a check reads it", ofCluster...)
+					for _, namespace := range mode.scope {
+						add(namespace, "a check reads it", each...)
+					}
+				}
 				for _, r := range mode.fixed {
 					add(r.namespace, r.reason, r.rule)
 				}
@@ -334,7 +357,7 @@ func TestRights(t *testing.T) {
 		}
 	}
 	readme := read(t, chart, "README.md")
-	for _, r := range []right{ownConfiguration, ownSecret, ownLease, itsController, itsConfigMap} {
+	for _, r := range []right{ownConfiguration, ownSecret, ownLease, itsController, itsConfigMap, itsNamespace} {
 		if !strings.Contains(readme, r.reason) {
 			t.Errorf("README.md must give the reason %q", r.reason)
 		}

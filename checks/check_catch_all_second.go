@@ -26,6 +26,7 @@ ingress-nginx may have refused the older Ingress. Nothing is said if both lead t
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Regardless:  true,
 	Run:         runCatchAllSecond,
 }
 

@@ -26,6 +26,7 @@ Nothing is said of a canary, of a path that an older Ingress has, or of a host t
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
 	Poison:      true,
+	Regardless:  true,
 	Run:         runDirectiveOutOfRange,
 }
 

@@ -28,6 +28,7 @@ ingress-nginx may have refused the other Ingress for one of its annotations.`,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
 	Poison:      true,
+	Regardless:  true,
 	Run:         runDupExactRoot,
 }
 

@@ -27,6 +27,7 @@ Service and port.`,
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Regardless:  true,
 	Run:         runDuplicatePathOlderWins,
 }
 

@@ -29,6 +29,7 @@ Nothing is said if both lead to the same Service and port.`,
 	Strict:      Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Regardless:  true,
 	Run:         runDuplicatePathStealsNewer,
 }
 

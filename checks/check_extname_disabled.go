@@ -27,6 +27,7 @@ the preset strict.`,
 	Confirmed:   Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Controllers: []string{routing.Nginx},
+	Regardless:  true,
 	Run:         runExtNameDisabled,
 }
 

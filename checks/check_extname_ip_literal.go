@@ -25,6 +25,7 @@ preset strict.`,
 	Strict:      Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Controllers: []string{routing.Nginx},
+	Regardless:  true,
 	Run: func(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 		return externalNames(ing, snap, func(b backend, svc *routing.Service) *Finding {
 			if !isAddress(svc.ExternalName) || isLocalhost(svc.ExternalName) {

@@ -22,6 +22,7 @@ Use the name under which the controller can reach the backend.`,
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Controllers: []string{routing.Nginx},
+	Regardless:  true,
 	Run: func(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 		return externalNames(ing, snap, func(b backend, svc *routing.Service) *Finding {
 			if !isLocalhost(svc.ExternalName) {

@@ -22,6 +22,7 @@ Use a number as the targetPort, or name the port in the Ingress: then ingress-ng
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Controllers: []string{routing.Nginx},
+	Regardless:  true,
 	Run: func(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 		return externalNames(ing, snap, func(b backend, svc *routing.Service) *Finding {
 			if !hasNamedTarget(svc, b.Service.Port) {

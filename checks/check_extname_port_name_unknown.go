@@ -22,6 +22,7 @@ Give the number of the port, or declare the port in the Service.`,
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Controllers: []string{routing.Nginx},
+	Regardless:  true,
 	Run: func(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 		return externalNames(ing, snap, func(b backend, svc *routing.Service) *Finding {
 			if b.Service.Port.Name == "" || declaredPort(svc, b.Service.Port) != nil {

@@ -22,6 +22,7 @@ Declare the port in the Service.`,
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Controllers: []string{routing.Nginx},
+	Regardless:  true,
 	Run:         runHeadlessWithoutPorts,
 }
 

@@ -25,6 +25,7 @@ Give the port by a spelling that only it has, or list it first in the Service.`,
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Controllers: []string{routing.Nginx},
+	Regardless:  true,
 	Run:         runPortAmbiguous,
 }
 

@@ -25,6 +25,7 @@ Name one of the Service's ports, or add the port to the Service.`,
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Controllers: []string{routing.Nginx},
+	Regardless:  true,
 	Run:         runPortMissing,
 }
 

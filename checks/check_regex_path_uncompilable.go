@@ -30,6 +30,7 @@ Ingress for one of its annotations.`,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
 	Poison:      true,
+	Regardless:  true,
 	Run:         runRegexPathUncompilable,
 }
 

@@ -28,6 +28,7 @@ have aliases, because ingress-nginx then ignores those of this one.`,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
 	Poison:      true,
+	Regardless:  true,
 	Run:         runServerAliasInvalid,
 }
 

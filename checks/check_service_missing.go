@@ -21,11 +21,12 @@ Correct the name, or create the Service before the Ingress.
 
 For controllers other than ingress-nginx this only warns, and says nothing of those that may do without the Service,
 such as the AWS Load Balancer Controller.`,
-	Example: "misspelt",
-	Since:   "0.1",
-	Default: Deny,
-	Reads:   []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
-	Run:     runServiceMissing,
+	Example:    "misspelt",
+	Since:      "0.1",
+	Default:    Deny,
+	Reads:      []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
+	Regardless: true,
+	Run:        runServiceMissing,
 }
 
 func runServiceMissing(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {

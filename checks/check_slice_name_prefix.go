@@ -26,6 +26,7 @@ For a Service with a selector this only warns, because Kubernetes may be about t
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Controllers: []string{routing.Nginx},
+	Regardless:  true,
 	Run:         runSliceNamePrefix,
 }
 

@@ -24,6 +24,7 @@ Nothing is said of a canary, or where an older Ingress has all the paths of the 
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
 	Poison:      true,
+	Regardless:  true,
 	Run:         runWWWRedirectOnWildcard,
 }
 

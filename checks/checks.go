@@ -55,6 +55,11 @@ type Check struct {
 	// Poison marks a fault with which one Ingress stops or crashes the whole
 	// controller. Nothing is exempt from such a check.
 	Poison bool
+	// Regardless marks a check that reads Ingresses, but whose findings hold whatever
+	// other Ingresses there may be: the fault lies in the Ingress itself, in its own
+	// objects, or between it and one that was read. Where the Ingresses of some
+	// namespaces are not read, it denies all the same; the others only warn.
+	Regardless bool
 	// Fallback marks a check that says what becomes of requests without knowing why.
 	// Run leaves out its findings where that of another check may be the reason.
 	Fallback bool
@@ -272,8 +277,10 @@ func (c *Check) run(ing *networkingv1.Ingress, seen *routing.Snapshot, class rou
 	if len(c.Controllers) == 0 || (class.State != routing.ClassUnread && slices.Contains(c.Controllers, class.Controller.Name)) {
 		findings = c.Run(ing, seen)
 	}
+	inPart := seen.IngressesInPart() && !c.Regardless && slices.Contains(c.Reads, routing.Ingresses)
 	for i := range findings {
 		findings[i].Check = c.Name
+		findings[i].InPart = inPart
 	}
 	return findings
 }
@@ -339,6 +346,9 @@ func Validate(list []Check) error {
 			if !slices.Contains(routing.Controllers(), name) {
 				fault("Controllers names the unknown controller %q", name)
 			}
+		}
+		if c.Regardless && !slices.Contains(c.Reads, routing.Ingresses) {
+			fault("Regardless needs Reads to name %s: without, nothing depends on other Ingresses", routing.Ingresses)
 		}
 		if c.Run == nil {
 			fault("Run must not be nil")

@@ -43,6 +43,9 @@ type Finding struct {
 	// Tentative marks a finding that may heal by itself or that the check cannot
 	// be certain of. It is never a reason to deny.
 	Tentative bool
+	// InPart marks a finding that another Ingress might refute, where the Ingresses of
+	// some namespaces were not read. It is never a reason to deny.
+	InPart bool
 	// Undecided marks the absence of a verdict: the check could not judge. Fact
 	// says why; Field and Outcome are empty.
 	Undecided bool

@@ -34,3 +34,15 @@ func TestValidateTheConfirmedMode(t *testing.T) {
 		}
 	}
 }
+
+func TestValidateRegardless(t *testing.T) {
+	for kind, want := range map[routing.Kind]bool{routing.Ingresses: true, routing.Services: false} {
+		err := checks.Validate([]checks.Check{{
+			Name: "some-check", Title: "title", Text: "text", Since: "0.1", Default: checks.Deny, Reads: []routing.Kind{kind}, Regardless: true,
+			Run: func(*networkingv1.Ingress, *routing.Snapshot) []checks.Finding { return nil },
+		}})
+		if (err == nil) != want || (err != nil && !strings.Contains(err.Error(), "Regardless needs Reads to name Ingress")) {
+			t.Errorf("reading %s: got %v", kind, err)
+		}
+	}
+}

@@ -168,6 +168,9 @@ func checkPage(c checks.Check) (string, error) {
 	fmt.Fprintf(&b, "- Mode: %s\n", modesOf(c))
 	fmt.Fprintf(&b, "- Applies to: %s\n", appliesTo(c))
 	fmt.Fprintf(&b, "- Reads: %s\n", reads)
+	if slices.Contains(c.Reads, routing.Ingresses) && !c.Regardless && slices.Contains([]checks.Mode{c.Default, c.Confirmed, c.Strict}, checks.Deny) {
+		b.WriteString("- With `--namespaces`: only warns, as an Ingress that is not read might refute it\n")
+	}
 	fmt.Fprintf(&b, "- Since: %s\n", c.Since)
 	for i, text := range paragraphs {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", headings[i], inline(text))

@@ -95,6 +95,9 @@ type Coverage struct {
 	Read bool
 	// Reason is why it was not read, for people: "forbidden", "not synced yet".
 	Reason string
+	// InPart is true where it was read only in some namespaces, so that there may be
+	// more. It is said of Ingresses alone: what counts elsewhere is the object.
+	InPart bool
 	// Chosen is true where the operator chose that it is not read. Nothing may be
 	// concluded then either, but nothing is amiss.
 	Chosen bool
@@ -222,6 +225,12 @@ func (s *Snapshot) Secret(namespace, name string) (*SecretFacts, Known) {
 func (s *Snapshot) ConfigMap(namespace, name string) (*ConfigMap, Known) {
 	c, ok := s.ConfigMaps[Key{namespace, name}]
 	return c, s.known(ok, Ref{Kind: ConfigMaps, Namespace: namespace, Name: name})
+}
+
+// IngressesInPart reports whether the Ingresses of some namespaces were not read: one
+// of them may have to do with the hosts of any other.
+func (s *Snapshot) IngressesInPart() bool {
+	return s.Coverage[Ref{Kind: Ingresses}].InPart
 }
 
 // NginxSharing returns the other Ingresses with a rule for the host that the same

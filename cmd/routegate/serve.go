@@ -104,6 +104,7 @@ type serveOptions struct {
 	settingsFile     string
 	liveReads        int
 	secretAccess     string
+	namespaces       []string
 	optional         optionalReads
 
 	verbosity int
@@ -154,6 +155,7 @@ func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.controllers, "controller-deployment", nil, controllerUsage)
 	f.StringVar(&o.settingsFile, "controller-settings", "", settingsUsage)
 	f.StringVar(&o.secretAccess, "secret-access", string(cluster.SecretsFull), "how to read Secrets: off, get, metadata or full")
+	f.StringArrayVar(&o.namespaces, "namespaces", nil, "namespaces to read, separated by commas; without it, all of them. Of Ingresses elsewhere nothing is known, and what one of them might refute only warns")
 	o.optional.addFlags(f)
 	f.IntVar(&o.liveReads, "live-reads", 32, "how many objects to read from the API server at a time when confirming denials")
 	// For tests, which cannot wait for months.
@@ -228,6 +230,9 @@ func (o *serveOptions) validate() error {
 	if !slices.Contains(cluster.SecretAccesses(), cluster.SecretAccess(o.secretAccess)) {
 		fault("--secret-access %q: must be off, get, metadata or full", o.secretAccess)
 	}
+	if err := cluster.ValidateNamespaces(o.scope()); err != nil {
+		fault("--namespaces: %w", err)
+	}
 	if _, err := settings.ParseWorkloads(o.controllers); err != nil {
 		fault("--controller-deployment %w", err)
 	}
@@ -244,6 +249,16 @@ func (o *serveOptions) validate() error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// scope is the namespaces that are read. An empty value is kept as an empty name, so
+// that it is refused: it does not mean all of them.
+func (o *serveOptions) scope() []string {
+	var all []string
+	for _, value := range o.namespaces {
+		all = append(all, strings.Split(value, ",")...)
+	}
+	return all
 }
 
 // parseName reads NAMESPACE/NAME.
@@ -313,6 +328,7 @@ func serve(ctx context.Context, o *serveOptions) error {
 		Client:       api.typed,
 		Metadata:     api.metadata,
 		SecretAccess: cluster.SecretAccess(o.secretAccess),
+		Namespaces:   o.scope(),
 		ReadPods:     o.optional.readPods,
 		Settings: routing.Settings{
 			NginxControllers: o.nginxControllers, RunningControllers: o.running, Controllers: given, ControllerPods: controllerPods,

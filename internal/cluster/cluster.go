@@ -68,6 +68,9 @@ type Config struct {
 	Metadata metadata.Interface
 	// SecretAccess is how Secrets are read.
 	SecretAccess SecretAccess
+	// Namespaces are those whose objects are read; where there is none, those of the
+	// whole cluster. IngressClasses belong to no namespace and are always read.
+	Namespaces []string
 	// ReadPods lets Pods be read where they explain a message.
 	ReadPods bool
 	// Settings are copied into every Snapshot, with those of the Workloads' controllers.
@@ -93,6 +96,9 @@ func (c Config) Validate() error {
 	if !slices.Contains(SecretAccesses(), c.SecretAccess) {
 		errs = append(errs, fmt.Errorf("secret access %q: must be one of off, get, metadata, full", c.SecretAccess))
 	}
+	if err := ValidateNamespaces(c.Namespaces); err != nil {
+		errs = append(errs, err)
+	}
 	if c.Metadata == nil && c.SecretAccess == SecretsMetadata {
 		errs = append(errs, errors.New("the field Metadata must be set"))
 	}
@@ -110,10 +116,11 @@ type Cluster struct {
 	client   kubernetes.Interface
 	metadata metadata.Interface
 	secrets  SecretAccess
+	scope    scope
 	readPods bool
 	log      logr.Logger
 
-	kinds       map[routing.Kind]*watched
+	kinds       map[routing.Kind][]*watched
 	store       store
 	frozen      *frozen
 	controllers *controllers
@@ -122,13 +129,17 @@ type Cluster struct {
 	liveReads *prometheus.CounterVec
 }
 
-// watched is one kind and the informer that keeps it.
+// watched is one kind and the informer that keeps it: in one namespace, or in the
+// whole cluster where that is empty. Of the kind Namespace, it is the one of that
+// name.
 type watched struct {
-	kind     routing.Kind
-	informer cache.SharedIndexInformer
+	kind      routing.Kind
+	namespace string
+	informer  cache.SharedIndexInformer
 
-	mu     sync.Mutex
-	reason string // why the last list or watch failed; empty when it did not
+	mu      sync.Mutex
+	reason  string // why the last list or watch failed; empty when it did not
+	refused bool   // one has failed for want of a right
 }
 
 // New returns a Cluster that has read nothing yet; Start fills it. The metrics
@@ -141,9 +152,10 @@ func New(c Config) (*Cluster, error) {
 		client:   c.Client,
 		metadata: c.Metadata,
 		secrets:  c.SecretAccess,
+		scope:    slices.Clone(c.Namespaces),
 		readPods: c.ReadPods,
 		log:      c.Log,
-		kinds:    map[routing.Kind]*watched{},
+		kinds:    map[routing.Kind][]*watched{},
 		store:    store{},
 		frozen:   newFrozen(),
 		slots:    make(chan struct{}, c.LiveReads),
@@ -157,20 +169,23 @@ func New(c Config) (*Cluster, error) {
 	}
 	cl.controllers = newControllers(c.Settings, c.Workloads, c.Log, func() { cl.frozen.mark(cl.store[routing.Ingresses].ListIndexFuncValues(byHost)) })
 	collectors := []prometheus.Collector{cl.liveReads}
-	for kind, informer := range informersFor(c) {
-		w := &watched{kind: kind, informer: informer}
-		if err := informer.SetTransform(slim); err != nil {
-			return nil, fmt.Errorf("cluster: %s: %w", kind, err)
+	for _, w := range watchedFor(c) {
+		if err := w.informer.SetTransform(slim); err != nil {
+			return nil, fmt.Errorf("cluster: %s: %w", w.kind, err)
 		}
-		if err := informer.SetWatchErrorHandlerWithContext(cl.watchFailed(w)); err != nil {
-			return nil, fmt.Errorf("cluster: %s: %w", kind, err)
+		if err := w.informer.SetWatchErrorHandlerWithContext(cl.watchFailed(w)); err != nil {
+			return nil, fmt.Errorf("cluster: %s: %w", w.kind, err)
 		}
-		cl.kinds[kind] = w
-		cl.store[kind] = informer.GetIndexer()
-		collectors = append(collectors, cl.gauges(w)...)
+		cl.kinds[w.kind] = append(cl.kinds[w.kind], w)
 	}
-	if _, err := cl.kinds[routing.Ingresses].informer.AddEventHandler(cl.frozen.handler()); err != nil {
-		return nil, fmt.Errorf("cluster: %s: %w", routing.Ingresses, err)
+	for kind, all := range cl.kinds {
+		cl.store[kind] = objectsOf(all)
+		collectors = append(collectors, gauges(kind, all)...)
+	}
+	for _, w := range cl.kinds[routing.Ingresses] {
+		if _, err := w.informer.AddEventHandler(cl.frozen.handler()); err != nil {
+			return nil, fmt.Errorf("cluster: %s: %w", routing.Ingresses, err)
+		}
 	}
 	for _, collector := range collectors {
 		if err := c.Metrics.Register(collector); err != nil {
@@ -180,52 +195,73 @@ func New(c Config) (*Cluster, error) {
 	return cl, nil
 }
 
-func informersFor(c Config) map[routing.Kind]cache.SharedIndexInformer {
-	const all, never = metav1.NamespaceAll, time.Duration(0)
+// watchedFor returns what is to be watched, each kind in the order of the
+// namespaces.
+func watchedFor(c Config) []*watched {
+	const never = time.Duration(0)
 	notHelm := internalinterfaces.TweakListOptionsFunc(func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermNotEqualSelector("type", helmRelease).String()
 	})
-	informers := map[routing.Kind]cache.SharedIndexInformer{
-		routing.Ingresses:      networkinginformers.NewIngressInformer(c.Client, all, never, indexersFor(routing.Ingresses)),
-		routing.IngressClasses: networkinginformers.NewIngressClassInformer(c.Client, never, indexersFor(routing.IngressClasses)),
-		routing.Services:       coreinformers.NewServiceInformer(c.Client, all, never, indexersFor(routing.Services)),
-		routing.EndpointSlices: discoveryinformers.NewEndpointSliceInformer(c.Client, all, never, indexersFor(routing.EndpointSlices)),
-		routing.Namespaces:     coreinformers.NewNamespaceInformer(c.Client, never, indexersFor(routing.Namespaces)),
+	var all []*watched
+	add := func(kind routing.Kind, namespace string, informer cache.SharedIndexInformer) {
+		all = append(all, &watched{kind: kind, namespace: namespace, informer: informer})
 	}
-	if len(c.Settings.ControllerPods) > 0 {
-		informers[routing.NetworkPolicies] = networkinginformers.NewNetworkPolicyInformer(c.Client, all, never, indexersFor(routing.NetworkPolicies))
+	add(routing.IngressClasses, metav1.NamespaceAll, networkinginformers.NewIngressClassInformer(c.Client, never, indexersFor(routing.IngressClasses)))
+	if len(c.Namespaces) == 0 {
+		add(routing.Namespaces, metav1.NamespaceAll, coreinformers.NewNamespaceInformer(c.Client, never, indexersFor(routing.Namespaces)))
 	}
-	switch c.SecretAccess {
-	case SecretsFull:
-		informers[routing.Secrets] = coreinformers.NewFilteredSecretInformer(c.Client, all, never, indexersFor(routing.Secrets), notHelm)
-	case SecretsMetadata:
-		informers[routing.Secrets] = metadatainformer.NewFilteredMetadataInformer(c.Metadata, secretResource, all, never,
-			indexersFor(routing.Secrets), metadatainformer.TweakListOptionsFunc(notHelm)).Informer()
+	for _, name := range namespacesByName(c.Namespaces, c.Settings.ControllerPods) {
+		add(routing.Namespaces, name, coreinformers.NewFilteredNamespaceInformer(c.Client, never, indexersFor(routing.Namespaces), named(name)))
 	}
-	return informers
+	namespaces := c.Namespaces
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	for _, ns := range namespaces {
+		add(routing.Ingresses, ns, networkinginformers.NewIngressInformer(c.Client, ns, never, indexersFor(routing.Ingresses)))
+		add(routing.Services, ns, coreinformers.NewServiceInformer(c.Client, ns, never, indexersFor(routing.Services)))
+		add(routing.EndpointSlices, ns, discoveryinformers.NewEndpointSliceInformer(c.Client, ns, never, indexersFor(routing.EndpointSlices)))
+		if len(c.Settings.ControllerPods) > 0 {
+			add(routing.NetworkPolicies, ns, networkinginformers.NewNetworkPolicyInformer(c.Client, ns, never, indexersFor(routing.NetworkPolicies)))
+		}
+		switch c.SecretAccess {
+		case SecretsFull:
+			add(routing.Secrets, ns, coreinformers.NewFilteredSecretInformer(c.Client, ns, never, indexersFor(routing.Secrets), notHelm))
+		case SecretsMetadata:
+			add(routing.Secrets, ns, metadatainformer.NewFilteredMetadataInformer(c.Metadata, secretResource, ns, never,
+				indexersFor(routing.Secrets), metadatainformer.TweakListOptionsFunc(notHelm)).Informer())
+		}
+	}
+	return all
 }
 
 var secretResource = corev1.SchemeGroupVersion.WithResource("secrets")
 
-func (c *Cluster) gauges(w *watched) []prometheus.Collector {
-	labels := prometheus.Labels{"kind": string(w.kind)}
+func gauges(kind routing.Kind, all []*watched) []prometheus.Collector {
+	labels := prometheus.Labels{"kind": string(kind)}
 	return []prometheus.Collector{
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "routegate_cache_synced",
 			Help:        "1 when all objects of the kind have been read once, else 0.",
 			ConstLabels: labels,
 		}, func() float64 {
-			if w.informer.HasSynced() {
-				return 1
+			for _, w := range all {
+				if !w.informer.HasSynced() {
+					return 0
+				}
 			}
-			return 0
+			return 1
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "routegate_cache_objects",
 			Help:        "Objects of the kind in the cache.",
 			ConstLabels: labels,
 		}, func() float64 {
-			return float64(len(w.informer.GetIndexer().ListKeys()))
+			objects := 0
+			for _, w := range all {
+				objects += len(w.informer.GetIndexer().ListKeys())
+			}
+			return float64(objects)
 		}),
 	}
 }
@@ -237,10 +273,10 @@ func (c *Cluster) watchFailed(w *watched) cache.WatchErrorHandlerWithContext {
 		reason := reasonOf(err)
 		w.mu.Lock()
 		changed := reason != w.reason
-		w.reason = reason
+		w.reason, w.refused = reason, w.refused || apierrors.IsForbidden(err)
 		w.mu.Unlock()
 		if changed {
-			c.log.Info("cannot read a kind; trying again", "kind", w.kind, "reason", reason, "error", err.Error())
+			c.log.Info("cannot read a kind; trying again", "kind", w.kind, "namespace", w.namespace, "reason", reason, "error", err.Error())
 		}
 	}
 }
@@ -249,6 +285,8 @@ func (c *Cluster) watchFailed(w *watched) cache.WatchErrorHandlerWithContext {
 // API server sent.
 func reasonOf(err error) string {
 	switch {
+	case errors.Is(err, errOutside):
+		return notInScope
 	case apierrors.IsForbidden(err):
 		return "Routegate is not allowed to read it"
 	case apierrors.IsNotFound(err):
@@ -265,8 +303,10 @@ func reasonOf(err error) string {
 // everything that it started has stopped.
 func (c *Cluster) Start(ctx context.Context) {
 	var running sync.WaitGroup
-	for _, w := range c.kinds {
-		running.Go(func() { w.informer.RunWithContext(ctx) })
+	for _, all := range c.kinds {
+		for _, w := range all {
+			running.Go(func() { w.informer.RunWithContext(ctx) })
+		}
 	}
 	running.Go(func() {
 		if cache.WaitForCacheSync(ctx.Done(), c.classified) {
@@ -280,32 +320,70 @@ func (c *Cluster) Start(ctx context.Context) {
 // classified reports whether all Ingresses and their classes were read once. Before
 // that, nothing is concluded from them together.
 func (c *Cluster) classified() bool {
-	return c.kinds[routing.Ingresses].informer.HasSynced() && c.kinds[routing.IngressClasses].informer.HasSynced()
+	return missing(c.kinds[routing.Ingresses]) == "" && missing(c.kinds[routing.IngressClasses]) == ""
 }
 
 // Ready returns nil once every kind without which nothing can be judged has been
-// read, and otherwise an error that names those which have not.
+// read, and otherwise an error that names those which have not. Of several namespaces,
+// one that Routegate has no right to read, as when it does not exist, does not keep
+// the others waiting.
 func (c *Cluster) Ready() error {
-	var missing []string
+	var unread []string
 	for _, kind := range required {
-		if coverage := c.kinds[kind].coverage(); !coverage.Read {
-			missing = append(missing, fmt.Sprintf("%s (%s)", kind, coverage.Reason))
+		if text := missing(c.kinds[kind]); text != "" {
+			unread = append(unread, text)
 		}
 	}
-	if len(missing) == 0 {
+	if len(unread) == 0 {
 		return nil
 	}
-	return fmt.Errorf("not read yet: %s", strings.Join(missing, ", "))
+	return fmt.Errorf("not read yet: %s", strings.Join(unread, ", "))
+}
+
+// missing says what is not read of a kind, or nothing once it was read wherever
+// Routegate has the right to, but somewhere.
+func missing(all []*watched) string {
+	read, refused := false, ""
+	for _, w := range all {
+		coverage := w.coverage()
+		switch {
+		case coverage.Read:
+			read = true
+		case w.isRefused():
+			refused = w.describe(coverage)
+		default:
+			return w.describe(coverage)
+		}
+	}
+	if read {
+		return ""
+	}
+	return refused
+}
+
+func (w *watched) describe(coverage routing.Coverage) string {
+	if w.namespace == "" {
+		return fmt.Sprintf("%s (%s)", w.kind, coverage.Reason)
+	}
+	return fmt.Sprintf("%s of namespace %q (%s)", w.kind, w.namespace, coverage.Reason)
 }
 
 // Synced reports whether every kind, required or not, has been read.
 func (c *Cluster) Synced() bool {
-	for _, w := range c.kinds {
-		if !w.informer.HasSynced() {
-			return false
+	for _, all := range c.kinds {
+		for _, w := range all {
+			if !w.informer.HasSynced() {
+				return false
+			}
 		}
 	}
 	return true
+}
+
+func (w *watched) isRefused() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.refused
 }
 
 func (w *watched) coverage() routing.Coverage {
@@ -325,7 +403,8 @@ func (w *watched) coverage() routing.Coverage {
 // that cannot be read before ctx is done is marked as unread. The error is
 // always nil: it is there for other sources of Snapshots.
 func (c *Cluster) Snapshot(ctx context.Context, refs routing.References, confirm []routing.Ref) (*routing.Snapshot, error) {
-	snap := c.store.snapshot(refs, c.controllers.settings(), time.Now(), c.coverage())
+	snap := c.store.snapshot(refs, c.controllers.settings(), time.Now(), c.coverage(refs.Namespace))
+	c.coverOthers(snap)
 	if c.classified() {
 		c.frozen.judge(c.store, c.controllers.settings, maxJudged)
 		snap.Frozen = c.frozen.all()
@@ -341,11 +420,16 @@ func (c *Cluster) Snapshot(ctx context.Context, refs routing.References, confirm
 	return snap, nil
 }
 
-// coverage says what the cache has read.
-func (c *Cluster) coverage() map[routing.Ref]routing.Coverage {
+// coverage says what the cache has read, for an Ingress of that namespace.
+func (c *Cluster) coverage(namespace string) map[routing.Ref]routing.Coverage {
 	coverage := make(map[routing.Ref]routing.Coverage, len(c.kinds)+2)
-	for kind, w := range c.kinds {
-		coverage[routing.Ref{Kind: kind}] = w.coverage()
+	for kind, all := range c.kinds {
+		if c.scope.whole() || kind == routing.IngressClasses {
+			coverage[routing.Ref{Kind: kind}] = all[0].coverage()
+		}
+	}
+	if !c.scope.whole() {
+		c.coverScope(coverage, namespace)
 	}
 	c.coverOptional(coverage)
 	secrets, data := routing.Ref{Kind: routing.Secrets}, routing.Ref{Kind: routing.SecretData}
@@ -404,6 +488,9 @@ func (c *Cluster) cover(snap *routing.Snapshot, ref routing.Ref, coverage routin
 
 // read returns the object as it is kept, or nil when it does not exist.
 func (c *Cluster) read(ctx context.Context, ref routing.Ref) (any, error) {
+	if c.scope.excludes(ref.Namespace) {
+		return nil, errOutside
+	}
 	if ref.Kind == routing.Pods {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, explainTime)

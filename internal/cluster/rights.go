@@ -13,6 +13,23 @@ import (
 	"github.com/routegate/routegate/routing"
 )
 
+// ScopedRights returns the Rights of a Cluster that reads only those namespaces: those
+// of a ClusterRole, and those of a Role in each of the namespaces.
+func ScopedRights(namespaces []string, reads []routing.Kind, access SecretAccess, enabled ...routing.Kind) (cluster, each []rbacv1.PolicyRule) {
+	for _, rule := range Rights(reads, access, enabled...) {
+		switch rule.Resources[0] {
+		case "namespaces":
+			rule.ResourceNames = namespaces
+			cluster = append(cluster, rule)
+		case "ingressclasses":
+			cluster = append(cluster, rule)
+		default:
+			each = append(each, rule)
+		}
+	}
+	return cluster, each
+}
+
 // Rights returns the rights that a Cluster needs where checks read these kinds and
 // Secrets are read that way: one rule per resource, in the order of routing.Kinds.
 // What nothing can be judged without is always among them; of routing.OptionalKinds,

@@ -12,6 +12,23 @@ import (
 	"github.com/routegate/routegate/routing"
 )
 
+func TestScopedRightsSplitRights(t *testing.T) {
+	for _, access := range cluster.SecretAccesses() {
+		ofCluster, each := cluster.ScopedRights([]string{"a", "b"}, routing.Kinds(), access, routing.OptionalKinds()...)
+		var resources []string
+		for _, rule := range ofCluster {
+			resources = append(resources, rule.Resources[0]+strings.Join(rule.ResourceNames, ","))
+		}
+		slices.Sort(resources)
+		if want := []string{"ingressclasses", "namespacesa,b"}; !slices.Equal(resources, want) {
+			t.Errorf("%s: of the cluster: got %q, want %q", access, resources, want)
+		}
+		if got, want := len(ofCluster)+len(each), len(cluster.Rights(routing.Kinds(), access, routing.OptionalKinds()...)); got != want {
+			t.Errorf("%s: %d rights, must be the %d without a scope", access, got, want)
+		}
+	}
+}
+
 // That they suffice is shown against a real API server, in e2e/chart.
 func TestRights(t *testing.T) {
 	const always = "ingresses:get,list,watch ingressclasses:get,list,watch services:get,list,watch namespaces:get,list,watch"

@@ -37,7 +37,8 @@ type Static struct {
 	Known   []settings.Known
 	Unknown []error
 
-	store    store
+	objects  map[routing.Kind]cache.Indexer
+	store    store // of the same objects
 	frozen   *frozen
 	coverage map[routing.Ref]routing.Coverage
 }
@@ -50,9 +51,10 @@ func NewStatic(kinds ...routing.Kind) *Static {
 			return slices.Contains(routing.OptionalKinds(), kind)
 		})
 	}
-	s := &Static{store: store{}, frozen: newFrozen(), coverage: map[routing.Ref]routing.Coverage{}}
+	s := &Static{objects: map[routing.Kind]cache.Indexer{}, store: store{}, frozen: newFrozen(), coverage: map[routing.Ref]routing.Coverage{}}
 	for _, kind := range stored {
-		s.store[kind] = cache.NewIndexer(cache.MetaNamespaceKeyFunc, indexersFor(kind))
+		s.objects[kind] = cache.NewIndexer(cache.MetaNamespaceKeyFunc, indexersFor(kind))
+		s.store[kind] = s.objects[kind]
 	}
 	for _, kind := range routing.OptionalKinds() {
 		s.coverage[routing.Ref{Kind: kind}] = notWanted
@@ -78,7 +80,7 @@ func (s *Static) Apply(obj metav1.Object) error {
 	if ing, ok := kept.(*networkingv1.Ingress); ok {
 		s.frozen.changed(get[networkingv1.Ingress](s.store, kind, key(ing)), ing)
 	}
-	return s.store[kind].Update(kept)
+	return s.objects[kind].Update(kept)
 }
 
 // Cover says whether a kind was read: everywhere, or in one namespace where the
@@ -121,7 +123,7 @@ func (s *Static) Delete(obj metav1.Object) error {
 	if ing, ok := existing.(*networkingv1.Ingress); ok {
 		s.frozen.changed(ing, nil)
 	}
-	return s.store[kind].Delete(existing)
+	return s.objects[kind].Delete(existing)
 }
 
 // Snapshot returns the cluster around the references. The objects given are the

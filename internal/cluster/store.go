@@ -61,7 +61,7 @@ func namedHosts(ing *networkingv1.Ingress) []string {
 }
 
 // store is the objects that Snapshots are made of, by kind.
-type store map[routing.Kind]cache.Indexer
+type store map[routing.Kind]objects
 
 // get returns the object of that key, or nil.
 func get[T any](s store, kind routing.Kind, key string) *T {

@@ -3,14 +3,15 @@
 // Package policy decides what findings mean here: which deny, which warn, and
 // what happens when no verdict was possible.
 //
-// Four rules stand between a finding whose check is in mode deny and a denial;
+// Five rules stand between a finding whose check is in mode deny and a denial;
 // each turns it into a warning that says why:
 //
 //   - ratchet: the former version of the Ingress had the same fault;
 //   - dry run: the fault lies in another object, and appliers dry-run a whole set
 //     of objects before any of it exists;
 //   - grace period: the fault lies in another object, and the namespace is new;
-//   - the finding is Tentative.
+//   - the finding is Tentative;
+//   - an Ingress of a namespace that is not read might refute it.
 package policy
 
 import (
@@ -221,6 +222,8 @@ func (p Policy) spared(f checks.Finding, r Request, old former) string {
 		return "not denied: whether the Ingress had this before could not be judged"
 	case f.Tentative:
 		return "not denied: not certain"
+	case f.InPart:
+		return "not denied: the Ingresses of other namespaces are not read"
 	case len(f.RestsOn) > 0 && r.DryRun:
 		return "dry run: a real write would be denied"
 	case len(f.RestsOn) > 0 && p.young(r):

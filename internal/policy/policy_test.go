@@ -51,6 +51,8 @@ func TestDecide(t *testing.T) {
 	tentativeFlag := found("flagged", "x")
 	tentativeFlag.Tentative = true
 	undecidedFlag := checks.Finding{Check: "flagged", Fact: "not read", Undecided: true}
+	inPart := found("certain", "x")
+	inPart.InPart = true
 	undecided := checks.Finding{Check: "certain", Fact: "not read", Undecided: true}
 	undecidedWarning := checks.Finding{Check: "transient", Fact: "not read", Undecided: true}
 
@@ -66,6 +68,7 @@ func TestDecide(t *testing.T) {
 		"off":       {standard, policy.Request{New: []checks.Finding{found("silent", "x")}}, "", true},
 		"observe":   {policy.Policy{Preset: policy.Observe, OnUndecided: policy.Allow}, policy.Request{New: []checks.Finding{found("certain", "x")}}, "warned:x", true},
 		"strict":    {policy.Policy{Preset: policy.Strict, OnUndecided: policy.Allow}, policy.Request{New: []checks.Finding{found("hardened", "x"), found("transient", "y")}}, "denied:x warned:y", false},
+		"in part":   {standard, policy.Request{New: []checks.Finding{inPart}}, "warned:x(not read)", true},
 		"tentative": {standard, policy.Request{New: []checks.Finding{tentative}}, "warned:x(certain)", true},
 
 		"settings not confirmed":                  {standard, policy.Request{New: []checks.Finding{found("flagged", "x"), found("revealed", "y")}}, "warned:x", true},
@@ -115,7 +118,7 @@ func summary(v policy.Verdict) string {
 	}
 	for _, w := range v.Warned {
 		word := "warned:" + w.Fact
-		for _, key := range []string{"before", "certain", "real write", "younger"} {
+		for _, key := range []string{"before", "certain", "real write", "younger", "not read"} {
 			if strings.Contains(w.Because, key) {
 				word += "(" + key + ")"
 				break

@@ -71,6 +71,55 @@ annotations:
 {{- $port }}
 {{- end }}
 
+{{- /* The namespaces that Routegate is not asked about, as a list in JSON. */}}
+{{- define "routegate.excluded" -}}
+{{- append .Values.webhook.excludeNamespaces .Release.Namespace | uniq | sortAlpha | toJson }}
+{{- end }}
+
+{{- /* The Namespaces that are read where not all are, as a list in JSON: those of the scope, and those of controllers, which a NetworkPolicy may admit. */}}
+{{- define "routegate.namespacesByName" -}}
+{{- $names := .Values.scope.namespaces }}
+{{- range .Values.controllerPods }}
+{{- $names = append $names (splitList "/" . | first) }}
+{{- end }}
+{{- uniq $names | toJson }}
+{{- end }}
+
+{{- /* What the checks read in a namespace. A test compares it with what they declare. */}}
+{{- define "routegate.reads" -}}
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
+{{- if eq .Values.secretAccess "get" }}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
+{{- else if ne .Values.secretAccess "off" }}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch]
+{{- end }}
+{{- if .Values.readPods }}
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
+{{- end }}
+{{- if .Values.controllerPods }}
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [list, watch]
+{{- end }}
+{{- end }}
+
 {{- /* Empty unless Routegate makes its certificate itself. */}}
 {{- define "routegate.selfManaged" -}}
 {{- if eq .Values.certificates.mode "self-managed" }}true{{ end }}
