@@ -25,9 +25,9 @@ DEMO_KEEP ?=
 export DEMO_KEEP
 
 tool := go tool -modfile=go.tool.mod
-# A tool that runs inside the nested module must be the one that was built for
-# the root module, whatever toolchain the nested go.mod asks for.
-nested_tool = cd e2e/controlplane && GOTOOLCHAIN=$$toolchain go tool -modfile=../../go.tool.mod
+# A tool that runs inside a nested module must be the one that was built for the
+# root module, whatever toolchain the nested go.mod asks for.
+nested_tool = cd $(1) && GOTOOLCHAIN=$$toolchain go tool -modfile=../../go.tool.mod
 controlplane := go -C e2e/controlplane run .
 chart_tools := $(CURDIR)/bin/chart-tools
 
@@ -90,6 +90,7 @@ clean: ## Remove bin, with everything that was built.
 test: ## Vet, run all tests, those against a real kube-apiserver included, and fuzz the model and the checks, 30 seconds each.
 	@go vet ./...
 	@go -C e2e/controlplane vet ./...
+	@go -C charts/tools vet ./...
 	@go -C e2e/controlplane test -count=1 ./...
 	@mkdir -p bin
 	@assets=$$($(controlplane)); \
@@ -138,7 +139,8 @@ bench: ## Measure a verdict, a round trip and the cache against the plainest thi
 .PHONY: lint
 lint: ## Run the linters.
 	@$(tool) golangci-lint run
-	@toolchain=$$(go env GOVERSION); $(nested_tool) golangci-lint run
+	@toolchain=$$(go env GOVERSION); $(call nested_tool,e2e/controlplane) golangci-lint run
+	@toolchain=$$(go env GOVERSION); $(call nested_tool,charts/tools) golangci-lint run
 
 .PHONY: fmt
 fmt: ## Format the Go code.

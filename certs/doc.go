@@ -5,7 +5,7 @@
 //
 //   - A [Keeper] keeps a certificate authority and a certificate in a Secret that
 //     all replicas share, renews both, and puts the CA bundle into the webhook
-//     configuration.
+//     configuration; the rules too, where they are to wait for a server.
 //   - [Watch] reads a directory that something else keeps up to date, such as
 //     cert-manager by way of a mounted Secret. The folder cert-manager has its
 //     manifests.

@@ -18,6 +18,7 @@ import (
 	"github.com/go-logr/logr"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -31,8 +32,8 @@ import (
 )
 
 // Keeper keeps a webhook reachable: the certificate of its replicas in a Secret,
-// and in its webhook configuration the CA bundle and the failure policy. All of
-// it can be left to others. It is built by a struct literal.
+// and in its webhook configuration the CA bundle and the rules. All of it can be
+// left to others. It is built by a struct literal.
 //
 // Every replica calls Run, and one of them at a time Lead.
 type Keeper struct {
@@ -49,12 +50,13 @@ type Keeper struct {
 
 	// Configuration is the name of the ValidatingWebhookConfiguration.
 	Configuration string
-	// Webhook is the name of the webhook that FailurePolicy is for.
+	// Webhook is the name of the webhook that Rules are for.
 	Webhook string
-	// FailurePolicy is left as it is when empty. Fail is set only when for a while
-	// the bundle of the webhook has verified the certificate that is served, and
-	// Ready agreed.
-	FailurePolicy admissionregistrationv1.FailurePolicyType
+	// Rules are what the API server is to ask that webhook about. When empty, they
+	// are somebody else's. They are written only when for a while the bundle of the
+	// webhook has verified the certificate that is served, and Ready agreed: a
+	// webhook without rules is never called, and so refuses nothing before.
+	Rules []admissionregistrationv1.RuleWithOperations
 	// Serving returns the certificate that is served. It is not asked when Secret
 	// is set.
 	Serving func() (*tls.Certificate, error)
@@ -71,12 +73,14 @@ type Keeper struct {
 	step    sync.Mutex
 	leading bool
 	seen    seen
-	said    string
+	// said is the last error, and waited why there were no rules yet, as logged.
+	said, waited string
 
 	// mu guards what is served.
-	mu      sync.Mutex
-	current *tls.Certificate
-	problem error
+	mu          sync.Mutex
+	current     *tls.Certificate
+	authorities []byte
+	problem     error
 }
 
 // seen is what a Keeper remembers.
@@ -92,8 +96,8 @@ type seen struct {
 const (
 	// retryTime is after how long what failed is tried again.
 	retryTime = 2 * time.Second
-	// knownTime is how long a replica must be callable before Fail is set: until
-	// its kubelet has probed it and nodes send connections to it.
+	// knownTime is how long a replica must be callable before rules are written:
+	// until its kubelet has probed it and nodes send connections to it.
 	knownTime = 15 * time.Second
 	// readyTime is after how long Ready is asked again.
 	readyTime = time.Second
@@ -113,6 +117,7 @@ func (k *Keeper) Validate() error {
 	missing(k.Dynamic == nil, "Dynamic must be set")
 	missing(k.Configuration == "", "Configuration must be set")
 	missing(k.Ready == nil, "Ready must be set")
+	missing(len(k.Rules) > 0 && k.Webhook == "", "Webhook must be set, as Rules are for it")
 	if k.Secret.Name == "" {
 		missing(k.Serving == nil, "Secret or Serving must be set")
 		return errors.Join(errs...)
@@ -137,6 +142,14 @@ func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 		return nil, fmt.Errorf("certificate in Secret %s: %w", k.Secret, k.problem)
 	}
 	return nil, fmt.Errorf("certificate in Secret %s: not read yet", k.Secret)
+}
+
+// Authorities returns, in PEM, the certificates of the authorities of which what
+// GetCertificate gives may be.
+func (k *Keeper) Authorities() ([]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.authorities, nil
 }
 
 func (k *Keeper) setUp() {
@@ -276,8 +289,8 @@ func (k *Keeper) act(ctx context.Context, now time.Time) (time.Duration, error) 
 			wait = min(wait, max(s.again.Sub(now), minimalWait))
 		}
 	}
-	if k.FailurePolicy != "" && leading && config != nil {
-		return k.setPolicy(ctx, now, config, wait)
+	if len(k.Rules) > 0 && leading && config != nil {
+		return k.setRules(ctx, now, config, wait)
 	}
 	return wait, nil
 }
@@ -351,6 +364,7 @@ func (k *Keeper) serve(now time.Time, data map[string][]byte) {
 	if err != nil {
 		return
 	}
+	k.authorities = slices.Concat(data[AuthorityCertName], []byte("\n"), data[OldCertName])
 	k.seen.remembered = map[string][]byte{}
 	for _, name := range managedNames() {
 		if len(data[name]) > 0 {
@@ -449,36 +463,62 @@ func (k *Keeper) change(ctx context.Context, config *admissionregistrationv1.Val
 	return nil
 }
 
-// setPolicy sets the failure policy when it may be set.
-func (k *Keeper) setPolicy(ctx context.Context, now time.Time, config *admissionregistrationv1.ValidatingWebhookConfiguration, wait time.Duration) (time.Duration, error) {
+// setRules writes the rules when they may be written.
+func (k *Keeper) setRules(ctx context.Context, now time.Time, config *admissionregistrationv1.ValidatingWebhookConfiguration, wait time.Duration) (time.Duration, error) {
 	at := slices.IndexFunc(config.Webhooks, func(h admissionregistrationv1.ValidatingWebhook) bool { return h.Name == k.Webhook })
 	if at < 0 {
-		return 0, fmt.Errorf("webhook configuration %s: has no webhook %q whose failurePolicy could be set to %s", k.Configuration, k.Webhook, k.FailurePolicy)
+		return 0, fmt.Errorf("webhook configuration %s: has no webhook %q whose rules could be written", k.Configuration, k.Webhook)
 	}
 	hook := config.Webhooks[at]
-	if hook.FailurePolicy != nil && *hook.FailurePolicy == k.FailurePolicy {
-		k.seen.readySince = time.Time{}
+	if equality.Semantic.DeepEqual(hook.Rules, k.Rules) {
+		k.seen.readySince, k.waited = time.Time{}, ""
 		return wait, nil
 	}
-	if k.FailurePolicy == admissionregistrationv1.Fail {
-		served, err := k.GetCertificate(nil)
-		if err != nil || k.Ready() != nil || !trusts(hook.ClientConfig.CABundle, served, now) {
-			k.seen.readySince = time.Time{}
-			return min(wait, readyTime), nil
+	if err := k.callable(hook.ClientConfig.CABundle, now); err != nil {
+		k.seen.readySince = time.Time{}
+		// Once, not at every look.
+		if k.waited != err.Error() {
+			k.waited = err.Error()
+			k.Log.Info("the webhook must wait for its rules", "configuration", k.Configuration, "webhook", k.Webhook, "reason", k.waited)
 		}
-		if k.seen.readySince.IsZero() {
-			k.seen.readySince = now
-		}
-		if now.Before(k.seen.readySince.Add(knownTime)) {
-			return min(wait, readyTime), nil
-		}
+		return min(wait, readyTime), nil
 	}
-	return retryTime, k.change(ctx, config, "failurePolicy "+string(k.FailurePolicy), func(fields map[string]any) error {
+	if k.seen.readySince.IsZero() {
+		k.seen.readySince = now
+	}
+	if now.Before(k.seen.readySince.Add(knownTime)) {
+		return min(wait, readyTime), nil
+	}
+	var rules []any
+	for i := range k.Rules {
+		rule, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&k.Rules[i])
+		if err != nil {
+			return 0, fmt.Errorf("rules of webhook %s: %w", k.Webhook, err)
+		}
+		rules = append(rules, rule)
+	}
+	return retryTime, k.change(ctx, config, "rules of webhook "+k.Webhook, func(fields map[string]any) error {
 		if fields["name"] == k.Webhook {
-			fields["failurePolicy"] = string(k.FailurePolicy)
+			fields["rules"] = rules
 		}
 		return nil
 	})
+}
+
+// callable returns why an API server that trusts the bundle could not call this
+// replica.
+func (k *Keeper) callable(text []byte, now time.Time) error {
+	served, err := k.GetCertificate(nil)
+	if err != nil {
+		return err
+	}
+	if err := k.Ready(); err != nil {
+		return err
+	}
+	if !trusts(text, served, now) {
+		return errors.New("its caBundle does not verify the certificate that is served")
+	}
+	return nil
 }
 
 // trusts is whether a client with that bundle trusts what is served.

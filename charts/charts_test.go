@@ -20,6 +20,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes"
@@ -27,8 +28,10 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
+	"github.com/routegate/routegate/certs"
 	"github.com/routegate/routegate/checks"
 	"github.com/routegate/routegate/internal/cluster"
+	"github.com/routegate/routegate/internal/leader"
 	"github.com/routegate/routegate/routing"
 	"github.com/routegate/routegate/webhook"
 )
@@ -209,6 +212,14 @@ func TestRenderingIsStable(t *testing.T) {
 
 // What Routegate writes while it runs is not the chart's.
 func TestRunTimeFieldsAreNotRendered(t *testing.T) {
+	// As YAML has them. Were they others than those that Routegate writes, a change of
+	// the failure policy would be a conflict for Helm.
+	var rules any
+	if text, err := yaml.Marshal(webhook.Rules()); err != nil {
+		t.Fatal(err)
+	} else if err := yaml.Unmarshal(text, &rules); err != nil {
+		t.Fatal(err)
+	}
 	for _, file := range valuesFiles(t) {
 		for _, object := range render(t, "--values", file) {
 			switch object.GetKind() {
@@ -223,8 +234,13 @@ func TestRunTimeFieldsAreNotRendered(t *testing.T) {
 			case "ValidatingWebhookConfiguration":
 				for _, w := range object.Object["webhooks"].([]any) {
 					w := w.(map[string]any)
+					want := rules
 					if w["failurePolicy"] != "Ignore" {
-						t.Errorf("%s: webhook %s has the failure policy %v: must be Ignore", file, w["name"], w["failurePolicy"])
+						// A webhook that is called with nobody to answer would close the door.
+						want = nil
+					}
+					if !equality.Semantic.DeepEqual(w["rules"], want) {
+						t.Errorf("%s: webhook %s with the failure policy %v has the rules %v: must be %v", file, w["name"], w["failurePolicy"], w["rules"], want)
 					}
 					_, has := w["clientConfig"].(map[string]any)["caBundle"]
 					if brought := strings.Contains(file, "secret-values"); has != brought {
@@ -247,7 +263,7 @@ var (
 	ownConfiguration = right{"", rbacv1.PolicyRule{
 		APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"validatingwebhookconfigurations"},
 		ResourceNames: []string{"routegate"}, Verbs: []string{"get", "list", "watch", "update"},
-	}, "its own webhook configuration, where it writes the CA bundle and the failure policy"}
+	}, "its own webhook configuration, where it writes the CA bundle and the rules"}
 	ownSecret = right{"guard", rbacv1.PolicyRule{
 		APIGroups: []string{""}, Resources: []string{"secrets"},
 		ResourceNames: []string{"routegate-certificate"}, Verbs: []string{"get", "list", "watch", "update"},
@@ -414,8 +430,9 @@ func alerts(t *testing.T) []alert {
 	return nil
 }
 
-// Alerts use metrics that exist, and have a runbook.
-func TestAlerts(t *testing.T) {
+// exported are the names of the metrics that Routegate has.
+func exported(t *testing.T) map[string]bool {
+	t.Helper()
 	registry := prometheus.NewRegistry()
 	if _, err := webhook.NewMetrics(registry); err != nil {
 		t.Fatal(err)
@@ -427,19 +444,34 @@ func TestAlerts(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	registry.MustRegister(&certs.Expiry{}, (&leader.Election{}).Metric())
 	descriptions := make(chan *prometheus.Desc, 100)
 	registry.Describe(descriptions)
 	close(descriptions)
 	known := map[string]bool{}
 	for d := range descriptions {
-		known[regexp.MustCompile(`fqName: "([^"]+)"`).FindStringSubmatch(d.String())[1]] = true
+		name := regexp.MustCompile(`fqName: "([^"]+)"`).FindStringSubmatch(d.String())[1]
+		known[name] = true
+		if strings.HasSuffix(name, "_duration_seconds") {
+			known[name+"_bucket"] = true
+		}
 	}
+	return known
+}
 
+// named are the names of Routegate's metrics in an expression.
+func named(expr string) []string {
+	return regexp.MustCompile(`\broutegate_[a-z_]+`).FindAllString(expr, -1)
+}
+
+// Alerts use metrics that exist, and have a runbook.
+func TestAlerts(t *testing.T) {
+	known := exported(t)
 	readme := read(t, chart, "README.md")
 	list := alerts(t)
 	for _, a := range list {
-		for _, name := range regexp.MustCompile(`routegate_[a-z_]+`).FindAllString(a.Expr, -1) {
-			if !known[strings.TrimSuffix(name, "_bucket")] {
+		for _, name := range named(a.Expr) {
+			if !known[name] {
 				t.Errorf("%s: there is no metric %s", a.Alert, name)
 			}
 		}
@@ -455,6 +487,62 @@ func TestAlerts(t *testing.T) {
 			t.Errorf("README.md has a runbook for %s, which is no alert", heading[1])
 		}
 	}
+}
+
+// The dashboard is JSON whose panels show metrics that exist.
+func TestDashboard(t *testing.T) {
+	known := exported(t)
+	for _, object := range render(t, "--set=dashboard.enabled=true") {
+		if object.GetName() != "routegate-dashboard" {
+			continue
+		}
+		text, _, err := unstructured.NestedString(object.Object, "data", "routegate.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var dashboard struct {
+			Panels []struct {
+				Title   string
+				Targets []struct{ Expr string }
+			}
+			Templating struct {
+				List []struct{ Query string }
+			}
+		}
+		if err := json.Unmarshal([]byte(text), &dashboard); err != nil {
+			t.Fatal(err)
+		}
+		shown := map[string]bool{}
+		show := func(where, expr string) {
+			for _, name := range named(expr) {
+				shown[name] = true
+				if !known[name] {
+					t.Errorf("%s: there is no metric %s", where, name)
+				}
+			}
+		}
+		for _, p := range dashboard.Panels {
+			if len(p.Targets) == 0 {
+				t.Errorf("panel %q shows nothing", p.Title)
+			}
+			for _, target := range p.Targets {
+				if len(named(target.Expr)) == 0 {
+					t.Errorf("panel %q: %q names no metric of Routegate", p.Title, target.Expr)
+				}
+				show("panel "+p.Title, target.Expr)
+			}
+		}
+		for _, variable := range dashboard.Templating.List {
+			show("variable", variable.Query)
+		}
+		for name := range known {
+			if !shown[name] && !shown[name+"_bucket"] {
+				t.Errorf("no panel shows %s", name)
+			}
+		}
+		return
+	}
+	t.Error("there is no ConfigMap routegate-dashboard")
 }
 
 func TestArtifactHubImages(t *testing.T) {

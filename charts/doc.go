@@ -3,8 +3,8 @@
 // Package charts tests what the chart routegate renders. The chart itself is no
 // Go code; its own unit tests are in routegate/tests, and e2e/chart installs it.
 //
-// The tests need helm, helm-unittest and helm-docs in the folder CHART_TOOLS,
-// which "make helm" builds and prints.
+// The tests need helm, helm-unittest, helm-docs and ruletest in the folder
+// CHART_TOOLS, which "make helm" builds and prints.
 package charts
 
 //go:generate go -C tools tool helm-docs --chart-search-root=../routegate --log-level=warning

@@ -170,6 +170,10 @@ func (o *probeOptions) reasons(ctx context.Context, client kubernetes.Interface,
 			continue
 		}
 		known = true
+		if len(w.Rules) == 0 {
+			reasons = append(reasons, fmt.Sprintf("webhook %s: it has no rules yet, so it is never called; the log of Routegate's leader says what they wait for", w.Name))
+			continue
+		}
 		if why := excluded(w, ns); why != "" {
 			reasons = append(reasons, fmt.Sprintf("webhook %s: %s", w.Name, why))
 			continue

@@ -23,7 +23,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/dynamic"
@@ -87,7 +86,7 @@ type serveOptions struct {
 	managed        string
 	lifetimes      certs.Lifetimes
 	configuration  string
-	failurePolicy  string
+	writeRules     bool
 	lease          string
 	clientCAFile   string
 	clientNames    []string
@@ -139,8 +138,8 @@ func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.selfSigned, "self-signed", false, "make a certificate authority and a certificate in memory instead of --cert-dir, for one process")
 	f.StringSliceVar(&o.hosts, "hosts", []string{"localhost", "127.0.0.1"}, "DNS names and IP addresses of the managed or self-signed certificate")
 	f.StringVar(&o.caBundleFile, "ca-bundle-file", "", "file to write the CA bundle of the self-signed certificate to, for the webhook configuration")
-	f.StringVar(&o.configuration, "webhook-configuration", "", "name of the ValidatingWebhookConfiguration whose CA bundle follows the managed certificate, and whose failure policy is set")
-	f.StringVar(&o.failurePolicy, "failure-policy", "", "failurePolicy to set on the webhook "+webhookName+": Ignore, or Fail, once it can be called; left as it is when empty")
+	f.StringVar(&o.configuration, "webhook-configuration", "", "name of the ValidatingWebhookConfiguration whose CA bundle follows the managed certificate, and whose rules are written")
+	f.BoolVar(&o.writeRules, "write-rules", false, "write the rules of the webhook "+webhookName+" once it can be called. A webhook without rules is never called, so that one with failurePolicy Fail, installed without them, refuses nothing before")
 	f.StringVar(&o.lease, "lease", "", "NAMESPACE/NAME of the Lease that the replica holds which renews certificates and changes the webhook configuration")
 	f.StringVar(&o.clientCAFile, "client-ca-file", "", "file with certificate authorities, one of which must have issued a client's certificate; clients need none when empty. It is read again when it changes")
 	f.StringSliceVar(&o.clientNames, "client-name", nil, "common name that a client's certificate must have; one of several when repeated")
@@ -202,13 +201,11 @@ func (o *serveOptions) validate() error {
 	if len(o.hosts) == 0 {
 		fault("--hosts: must name at least one host")
 	}
-	switch policy := admissionregistrationv1.FailurePolicyType(o.failurePolicy); {
-	case policy != "" && policy != admissionregistrationv1.Ignore && policy != admissionregistrationv1.Fail:
-		fault("--failure-policy %q: must be Ignore or Fail, or empty to leave it as it is", o.failurePolicy)
-	case policy != "" && o.configuration == "":
-		fault("--failure-policy needs --webhook-configuration")
-	case o.configuration != "" && o.managed == "" && policy == "":
-		fault("--webhook-configuration needs --managed-certificate or --failure-policy: there is nothing else to change in it")
+	switch {
+	case o.writeRules && o.configuration == "":
+		fault("--write-rules needs --webhook-configuration")
+	case o.configuration != "" && o.managed == "" && !o.writeRules:
+		fault("--webhook-configuration needs --managed-certificate or --write-rules: there is nothing else to change in it")
 	}
 	switch _, err := parseName(o.lease); {
 	case o.configuration != "" && o.lease == "":
@@ -379,9 +376,14 @@ func serve(ctx context.Context, o *serveOptions) error {
 			return err
 		}
 	}
-	getCertificate, watchCertificate, err := o.certificate(keeper)
+	certificate, err := o.certificate(keeper)
 	if err != nil {
 		return err
+	}
+	getCertificate = certificate.get
+	registry.MustRegister(&certs.Expiry{Serving: certificate.get, Authorities: certificate.authorities, Log: log.WithName("certs")})
+	if election != nil {
+		registry.MustRegister(election.Metric())
 	}
 	var callers *certs.Clients
 	if o.clientCAFile != "" {
@@ -412,7 +414,7 @@ func serve(ctx context.Context, o *serveOptions) error {
 	defer stopAll()
 
 	group.Go(func() error { cl.Start(running); return nil })
-	group.Go(func() error { return watchCertificate(running) })
+	group.Go(func() error { return certificate.watch(running) })
 	if keeper != nil {
 		// Another replica is to take over as soon as this one is told to stop.
 		duty, end := context.WithCancel(ctx)
@@ -504,7 +506,9 @@ func (o *serveOptions) keeper(c clients, log logr.Logger) (*certs.Keeper, *leade
 		Log:           log.WithName("certs"),
 		Configuration: o.configuration,
 		Webhook:       webhookName,
-		FailurePolicy: admissionregistrationv1.FailurePolicyType(o.failurePolicy),
+	}
+	if o.writeRules {
+		keeper.Rules = webhook.Rules()
 	}
 	if o.managed != "" {
 		if keeper.Secret, err = parseName(o.managed); err != nil {
@@ -528,27 +532,38 @@ func (o *serveOptions) keeper(c clients, log logr.Logger) (*certs.Keeper, *leade
 // getCertificate is what a tls.Config asks for a certificate.
 type getCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
-// certificate returns where the serving certificate comes from, and what keeps
-// it up to date.
-func (o *serveOptions) certificate(keeper *certs.Keeper) (getCertificate, func(context.Context) error, error) {
+// certificateSource is where the serving certificate comes from.
+type certificateSource struct {
+	get getCertificate
+	// watch keeps it up to date until its context is done.
+	watch func(context.Context) error
+	// authorities are those of the certificate, as far as they are not in its chain.
+	authorities func() ([]byte, error)
+}
+
+func (o *serveOptions) certificate(keeper *certs.Keeper) (certificateSource, error) {
 	still := func(context.Context) error { return nil }
 	switch {
 	case o.managed != "":
 		// It is kept up to date by Run.
-		return keeper.GetCertificate, still, nil
+		return certificateSource{keeper.GetCertificate, still, keeper.Authorities}, nil
 	case o.certDir != "":
-		return certs.Watch(o.certDir)
+		get, watch, err := certs.Watch(o.certDir)
+		return certificateSource{get, watch, func() ([]byte, error) { return certs.ReadAuthorities(o.certDir) }}, err
 	}
 	pair, bundle, err := certs.SelfSigned(o.hosts)
 	if err != nil {
-		return nil, nil, err
+		return certificateSource{}, err
 	}
 	if o.caBundleFile != "" {
 		if err := os.WriteFile(o.caBundleFile, bundle, 0o644); err != nil {
-			return nil, nil, fmt.Errorf("CA bundle: %w", err)
+			return certificateSource{}, fmt.Errorf("CA bundle: %w", err)
 		}
 	}
-	return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair, nil }, still, nil
+	return certificateSource{
+		func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair, nil }, still,
+		func() ([]byte, error) { return bundle, nil },
+	}, nil
 }
 
 // sendAway asks callers to connect anew once this process is stopping, which in

@@ -7,12 +7,17 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/spf13/pflag"
+
+	"github.com/routegate/routegate/certs"
 )
 
 func TestServeOptionsNameTheFlagAtFault(t *testing.T) {
@@ -42,13 +47,12 @@ func TestServeOptionsNameTheFlagAtFault(t *testing.T) {
 		"half a name":           {[]string{"--managed-certificate=b", "--webhook-configuration=c", "--lease=a/b/c"}, []string{`--managed-certificate "b": must be NAMESPACE/NAME`, `--lease "a/b/c": must be NAMESPACE/NAME`}},
 		"no hosts":              {[]string{"--self-signed", "--hosts="}, []string{"--hosts: must name at least one host"}},
 		"lifetimes":             {[]string{"--managed-certificate=a/b", "--webhook-configuration=c", "--lease=a/b", "--authority-lifetime=1h"}, []string{"lifetime of the certificate authority 1h0m0s: must be at least three times that of the certificate"}},
-		"failure policy":        {[]string{"--self-signed", "--failure-policy=Open"}, []string{`--failure-policy "Open": must be Ignore or Fail`}},
-		"failure policy of?":    {[]string{"--self-signed", "--failure-policy=Fail"}, []string{"--failure-policy needs --webhook-configuration"}},
-		"nothing to configure":  {[]string{"--cert-dir=x", "--webhook-configuration=c", "--lease=a/b"}, []string{"--webhook-configuration needs --managed-certificate or --failure-policy"}},
+		"rules of what":         {[]string{"--self-signed", "--write-rules"}, []string{"--write-rules needs --webhook-configuration"}},
+		"nothing to configure":  {[]string{"--cert-dir=x", "--webhook-configuration=c", "--lease=a/b"}, []string{"--webhook-configuration needs --managed-certificate or --write-rules"}},
 		"nothing to lead for":   {[]string{"--cert-dir=x", "--lease=a/b"}, []string{"--lease needs --webhook-configuration"}},
 		"names without clients": {[]string{"--cert-dir=x", "--client-name=a"}, []string{"--client-name needs --client-ca-file"}},
-		"everything, managed":   {[]string{"--managed-certificate=a/b", "--webhook-configuration=c", "--lease=a/b", "--failure-policy=Fail"}, nil},
-		"policy, from disk":     {[]string{"--cert-dir=x", "--webhook-configuration=c", "--lease=a/b", "--failure-policy=Fail"}, nil},
+		"everything, managed":   {[]string{"--managed-certificate=a/b", "--webhook-configuration=c", "--lease=a/b", "--write-rules"}, nil},
+		"rules, from disk":      {[]string{"--cert-dir=x", "--webhook-configuration=c", "--lease=a/b", "--write-rules"}, nil},
 		"everything in order":   {[]string{"--self-signed"}, nil},
 		"everything, from disk": {[]string{"--cert-dir=x"}, nil},
 	} {
@@ -122,5 +126,39 @@ func TestSendAway(t *testing.T) {
 			t.Fatal("the caller keeps its connection")
 		}
 		call()
+	}
+}
+
+// What is managed is looked at in e2e/certs.
+func TestMetricsOfEachCertificate(t *testing.T) {
+	chain, key, err := certs.PEM([]string{"localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, authority, ok := bytes.Cut(chain, []byte("-----END CERTIFICATE-----\n"))
+	if !ok || len(authority) == 0 {
+		t.Fatalf("%q are not two certificates", chain)
+	}
+	leaf = append(bytes.Clone(leaf), "-----END CERTIFICATE-----\n"...)
+	dir := t.TempDir()
+	for name, content := range map[string][]byte{certs.CertName: leaf, certs.KeyName: key, certs.AuthorityCertName: authority} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, o := range map[string]serveOptions{
+		"self-signed": {selfSigned: true, hosts: []string{"localhost"}},
+		"directory":   {certDir: dir},
+	} {
+		t.Run(name, func(t *testing.T) {
+			certificate, err := o.certificate(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			metric := &certs.Expiry{Serving: certificate.get, Authorities: certificate.authorities}
+			if got := testutil.CollectAndCount(metric); got != 2 {
+				t.Errorf("%d values, must be one for the certificate and one for its authority", got)
+			}
+		})
 	}
 }

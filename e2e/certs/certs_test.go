@@ -22,6 +22,7 @@ import (
 
 	"github.com/routegate/routegate/certs"
 	"github.com/routegate/routegate/e2e/stack"
+	"github.com/routegate/routegate/webhook"
 )
 
 // served is the certificate that a process serves, in PEM.
@@ -54,6 +55,16 @@ func names(bundle string) []string {
 	}
 }
 
+// end is when a certificate in PEM ends, in seconds since 1970.
+func end(text string) float64 {
+	GinkgoHelper()
+	block, _ := pem.Decode([]byte(text))
+	Expect(block).NotTo(BeNil())
+	cert, err := x509.ParseCertificate(block.Bytes)
+	Expect(err).NotTo(HaveOccurred())
+	return float64(cert.NotAfter.Unix())
+}
+
 var _ = Describe("Two replicas that start at once", func() {
 	for _, way := range []struct {
 		text, name string
@@ -64,6 +75,11 @@ var _ = Describe("Two replicas that start at once", func() {
 	} {
 		It("agree "+way.text, func(ctx SpecContext) {
 			r := install(ctx, way.name, way.ownRights)
+			theirs := webhook.Rules()
+			theirs[0].Operations = theirs[0].Operations[:1]
+			r.edit(ctx, func(config *admissionregistrationv1.ValidatingWebhookConfiguration) {
+				config.Webhooks[0].Rules = theirs
+			})
 			processes := r.start(ctx, "a", "b")
 
 			leaf, err := r.entry(ctx, certs.CertName)
@@ -76,7 +92,21 @@ var _ = Describe("Two replicas that start at once", func() {
 			Expect(err).NotTo(HaveOccurred())
 			Eventually(ctx, r.bundle).WithTimeout(patience).Should(Equal(ca))
 			r.asked(ctx)
-			Expect(r.policy(ctx)).To(Equal(admissionregistrationv1.Ignore), "nobody asked for a change")
+			Expect(r.rules(ctx)).To(Equal(theirs), "nobody asked for others")
+
+			By("telling in metrics who leads and when certificates end")
+			leader, _ := r.leader(ctx, processes)
+			for _, process := range processes {
+				leads := 0.0
+				if process == leader {
+					leads = 1
+				}
+				Eventually(ctx, stack.Metrics).WithArguments(process.MetricsURL).WithTimeout(patience).Should(And(
+					HaveKeyWithValue("routegate_leader", leads),
+					HaveKeyWithValue(`routegate_certificate_expiration_timestamp_seconds{certificate="serving"}`, end(leaf)),
+					HaveKeyWithValue(`routegate_certificate_expiration_timestamp_seconds{certificate="authority"}`, end(ca)),
+				))
+			}
 
 			By("starting again, with everything there")
 			before, err := controlPlane.Client.CoreV1().Secrets(r.ns).Get(ctx, secretName, metav1.GetOptions{})
@@ -100,12 +130,10 @@ var _ = Describe("Two replicas that start at once", func() {
 var _ = Describe("The certificate authority and the certificate", func() {
 	It("are replaced under load without a failed call", func(ctx SpecContext) {
 		r := install(ctx, "rotation", false)
-		r.args = []string{
-			"--failure-policy=Fail",
-			"--certificate-lifetime=21s", "--authority-lifetime=63s", "--certificate-settle-time=5s",
-		}
+		r.args = []string{"--certificate-lifetime=21s", "--authority-lifetime=63s", "--certificate-settle-time=5s"}
+		r.close(ctx)
 		processes := r.start(ctx, "a", "b")
-		Eventually(ctx, r.policy).WithTimeout(patience).Should(Equal(admissionregistrationv1.Fail))
+		r.closed(ctx)
 		r.asked(ctx)
 
 		first, err := r.bundle(ctx)
@@ -152,7 +180,7 @@ var _ = Describe("The certificate authority and the certificate", func() {
 
 	It("leave fields of others alone, and put back what somebody takes away", func(ctx SpecContext) {
 		r := install(ctx, "fields", true)
-		r.args = append(r.args, "--failure-policy=Fail")
+		r.close(ctx)
 		secrets := controlPlane.Client.CoreV1().Secrets(r.ns)
 		configs := controlPlane.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
 		secret, err := secrets.Get(ctx, secretName, metav1.GetOptions{})
@@ -163,17 +191,16 @@ var _ = Describe("The certificate authority and the certificate", func() {
 		Expect(err).NotTo(HaveOccurred())
 		config, err := r.configuration(ctx)
 		Expect(err).NotTo(HaveOccurred())
-		// A second one that is never called: its policy is none of Routegate's business.
+		// A second one that is never called: its rules are none of Routegate's business.
 		second := *config.Webhooks[0].DeepCopy()
 		second.Name = "other.routegate.dev"
-		second.ObjectSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"no": "such"}}
 		config.Webhooks = append(config.Webhooks, second)
 		config.Annotations = map[string]string{"theirs": "x"}
 		was, err := configs.Update(ctx, config, metav1.UpdateOptions{})
 		Expect(err).NotTo(HaveOccurred())
 
 		processes := r.start(ctx, "a", "b")
-		Eventually(ctx, r.policy).WithTimeout(patience).Should(Equal(admissionregistrationv1.Fail))
+		r.closed(ctx)
 		r.asked(ctx)
 		secret, err = secrets.Get(ctx, secretName, metav1.GetOptions{})
 		Expect(err).NotTo(HaveOccurred())
@@ -182,8 +209,7 @@ var _ = Describe("The certificate authority and the certificate", func() {
 		is, err := r.configuration(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		ca := secret.Data[certs.AuthorityCertName]
-		fail := admissionregistrationv1.Fail
-		was.Webhooks[0].FailurePolicy = &fail
+		was.Webhooks[0].Rules = webhook.Rules()
 		for i := range was.Webhooks {
 			was.Webhooks[i].ClientConfig.CABundle = ca
 		}
@@ -192,19 +218,12 @@ var _ = Describe("The certificate authority and the certificate", func() {
 
 		By("a sync that takes away what was written at run time")
 		leader, _ := r.leader(ctx, processes)
-		Expect(retry.RetryOnConflict(retry.DefaultRetry, func() error {
-			config, err := r.configuration(ctx)
-			if err != nil {
-				return err
-			}
-			ignore := admissionregistrationv1.Ignore
-			config.Webhooks[0].FailurePolicy = &ignore
+		r.edit(ctx, func(config *admissionregistrationv1.ValidatingWebhookConfiguration) {
+			config.Webhooks[0].Rules[0].Operations = config.Webhooks[0].Rules[0].Operations[:1]
 			config.Webhooks[0].ClientConfig.CABundle = nil
-			_, err = configs.Update(ctx, config, metav1.UpdateOptions{})
-			return err
-		})).To(Succeed())
+		})
 		Eventually(ctx, r.bundle).WithTimeout(patience).Should(Equal(string(ca)))
-		Eventually(ctx, r.policy).WithTimeout(patience).Should(Equal(admissionregistrationv1.Fail))
+		r.closed(ctx)
 
 		By("somebody who empties the Secret")
 		leaf, err := served(ctx, leader)
@@ -255,6 +274,47 @@ var _ = Describe("The certificate authority and the certificate", func() {
 	})
 })
 
+var _ = Describe("The rules of a webhook that fails closed", func() {
+	It("wait for the bundle that somebody else writes", func(ctx SpecContext) {
+		r := install(ctx, "brought", true)
+		chain, key, err := certs.PEM([]string{"127.0.0.1"})
+		Expect(err).NotTo(HaveOccurred())
+		files := GinkgoT().TempDir()
+		for name, content := range map[string][]byte{certs.CertName: chain, certs.KeyName: key} {
+			Expect(os.WriteFile(filepath.Join(files, name), content, 0o600)).To(Succeed())
+		}
+		r.certificate = []string{"--cert-dir=" + files}
+		r.close(ctx)
+		bundle := func(text []byte) {
+			GinkgoHelper()
+			r.edit(ctx, func(config *admissionregistrationv1.ValidatingWebhookConfiguration) {
+				config.Webhooks[0].ClientConfig.CABundle = text
+			})
+		}
+		bundle(newAuthority().pem)
+		process := r.start(ctx, "a")[0]
+		r.leader(ctx, []*stack.Routegate{process})
+		Eventually(ctx, process.Log).WithTimeout(patience).Should(ContainSubstring(
+			`"reason":"its caBundle does not verify the certificate that is served"`))
+
+		By("letting Ingresses through meanwhile, with nobody to ask")
+		_, err = controlPlane.Client.NetworkingV1().Ingresses(r.ingresses).Create(ctx, ingress(), metav1.CreateOptions{})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(r.rules(ctx)).To(BeEmpty())
+
+		By("the right bundle")
+		bundle(chain)
+		r.closed(ctx)
+		r.asked(ctx)
+
+		By("nobody to ask")
+		Expect(process.Kill()).To(Succeed())
+		r.service.remove(process)
+		_, err = controlPlane.Client.NetworkingV1().Ingresses(r.ingresses).Create(ctx, ingress(), metav1.CreateOptions{})
+		Expect(err).To(MatchError(ContainSubstring("failed calling webhook")))
+	})
+})
+
 var _ = Describe("The leader", func() {
 	It("is followed by the other when it is killed, and both serve all the while", func(ctx SpecContext) {
 		r := install(ctx, "killed", false)
@@ -271,13 +331,12 @@ var _ = Describe("The leader", func() {
 		Expect(now).To(Equal(other))
 
 		By("its duties")
-		config, err := r.configuration(ctx)
+		bundle, err := r.bundle(ctx)
 		Expect(err).NotTo(HaveOccurred())
-		bundle := config.Webhooks[0].ClientConfig.CABundle
-		config.Webhooks[0].ClientConfig.CABundle = nil
-		_, err = controlPlane.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Update(ctx, config, metav1.UpdateOptions{})
-		Expect(err).NotTo(HaveOccurred())
-		Eventually(ctx, r.bundle).WithTimeout(patience).Should(Equal(string(bundle)))
+		r.edit(ctx, func(config *admissionregistrationv1.ValidatingWebhookConfiguration) {
+			config.Webhooks[0].ClientConfig.CABundle = nil
+		})
+		Eventually(ctx, r.bundle).WithTimeout(patience).Should(Equal(bundle))
 	})
 
 	It("goes on serving when it loses the lease, and may lead again", func(ctx SpecContext) {
@@ -321,9 +380,9 @@ func (r *release) editLease(ctx SpecContext, edit func(*coordinationv1.LeaseSpec
 var _ = Describe("A rolling restart under load", func() {
 	It("fails no call", func(ctx SpecContext) {
 		r := install(ctx, "rolling", true)
-		r.args = append(r.args, "--failure-policy=Fail")
+		r.close(ctx)
 		processes := r.start(ctx, "a", "b")
-		Eventually(ctx, r.policy).WithTimeout(patience).Should(Equal(admissionregistrationv1.Fail))
+		r.closed(ctx)
 		r.asked(ctx)
 		l := r.startLoad(ctx)
 		Eventually(ctx, l.sentMore(loadRate)).WithTimeout(patience).Should(Succeed())
@@ -351,9 +410,10 @@ var _ = Describe("Client certificates", func() {
 		r := install(ctx, "clients", false)
 		file := filepath.Join(dir, "client-ca.crt")
 		Expect(os.WriteFile(file, clientCA.pem, 0o600)).To(Succeed())
-		r.args = []string{"--failure-policy=Fail", "--client-ca-file=" + file, "--client-name=kube-apiserver-webhooks", "--client-name=someone"}
+		r.args = []string{"--client-ca-file=" + file, "--client-name=kube-apiserver-webhooks", "--client-name=someone"}
+		r.close(ctx)
 		process := r.start(ctx, "a")[0]
-		Eventually(ctx, r.policy).WithTimeout(patience).Should(Equal(admissionregistrationv1.Fail))
+		r.closed(ctx)
 
 		By("the API server, which shows one")
 		r.asked(ctx)

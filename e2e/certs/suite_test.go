@@ -22,8 +22,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/client-go/util/retry"
 
 	"github.com/routegate/routegate/e2e/stack"
+	"github.com/routegate/routegate/webhook"
 )
 
 func TestCerts(t *testing.T) {
@@ -90,7 +92,8 @@ type release struct {
 	ns, ingresses string
 	service       *forwarder
 	kubeconfig    string
-	args          []string
+	// certificate are the flags of where the certificate comes from.
+	certificate, args []string
 }
 
 const (
@@ -105,6 +108,7 @@ func install(ctx SpecContext, name string, ownRights bool) *release {
 	GinkgoHelper()
 	r := &release{name: "routegate-" + name, service: startForwarder(ctx), kubeconfig: controlPlane.Kubeconfig}
 	r.ns = makeNamespace(ctx, name+"-system-", nil)
+	r.certificate = []string{"--managed-certificate=" + r.ns + "/" + secretName}
 	r.ingresses = makeNamespace(ctx, name+"-", map[string]string{"gate": name})
 	hook := stack.Webhook{Name: r.name, NamespaceLabels: map[string]string{"gate": name}, TimeoutSeconds: 20}
 	Expect(hook.Install(ctx, controlPlane.Client, &stack.Routegate{URL: r.service.url})).To(Succeed())
@@ -194,12 +198,8 @@ func (r *release) start(ctx SpecContext, names ...string) []*stack.Routegate {
 		go func() {
 			process, err := stack.StartRoutegate(soon, stack.RoutegateOptions{
 				Binary: binary, Kubeconfig: r.kubeconfig, Dir: dir, Name: r.name + "-" + name, DrainTime: 3 * time.Second,
-				Certificate: []string{
-					"--managed-certificate=" + r.ns + "/" + secretName,
-					"--webhook-configuration=" + r.name,
-					"--lease=" + r.ns + "/" + leaseName,
-				},
-				Args: append([]string{"--verbosity=1"}, r.args...),
+				Certificate: append([]string{"--webhook-configuration=" + r.name, "--lease=" + r.ns + "/" + leaseName}, r.certificate...),
+				Args:        append([]string{"--verbosity=1"}, r.args...),
 			})
 			all <- started{i, process, err}
 		}()
@@ -241,12 +241,43 @@ func (r *release) bundle(ctx context.Context) (string, error) {
 	return string(config.Webhooks[0].ClientConfig.CABundle), nil
 }
 
-func (r *release) policy(ctx context.Context) (admissionregistrationv1.FailurePolicyType, error) {
+func (r *release) rules(ctx context.Context) ([]admissionregistrationv1.RuleWithOperations, error) {
 	config, err := r.configuration(ctx)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return *config.Webhooks[0].FailurePolicy, nil
+	return config.Webhooks[0].Rules, nil
+}
+
+// edit changes the webhook configuration as somebody else would.
+func (r *release) edit(ctx SpecContext, change func(*admissionregistrationv1.ValidatingWebhookConfiguration)) {
+	GinkgoHelper()
+	Expect(retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		config, err := r.configuration(ctx)
+		if err != nil {
+			return err
+		}
+		change(config)
+		_, err = controlPlane.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Update(ctx, config, metav1.UpdateOptions{})
+		return err
+	})).To(Succeed())
+}
+
+// close makes of it what the chart installs where Ingresses are to be refused
+// while nobody answers.
+func (r *release) close(ctx SpecContext) {
+	GinkgoHelper()
+	r.edit(ctx, func(config *admissionregistrationv1.ValidatingWebhookConfiguration) {
+		fail := admissionregistrationv1.Fail
+		config.Webhooks[0].FailurePolicy, config.Webhooks[0].Rules = &fail, nil
+	})
+	r.args = append(r.args, "--write-rules")
+}
+
+// closed waits until the rules are written.
+func (r *release) closed(ctx SpecContext) {
+	GinkgoHelper()
+	Eventually(ctx, r.rules).WithTimeout(patience).Should(Equal(webhook.Rules()))
 }
 
 // entry reads an entry of the Secret.

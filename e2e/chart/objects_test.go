@@ -20,22 +20,26 @@ var crds = []struct{ module, files string }{
 	{"github.com/prometheus-operator/prometheus-operator@v0.85.0", "example/prometheus-operator-crd/*_prometheusrules.yaml"},
 }
 
-var _ = Describe("What the chart renders", Ordered, func() {
-	BeforeAll(func(ctx SpecContext) {
-		for _, c := range crds {
-			var module struct{ Dir string }
-			// Outside this module, whose go.mod knows nothing of them.
-			out := mustRun(ctx, "", "go", "-C", dir, "mod", "download", "-json", c.module)
-			Expect(json.Unmarshal([]byte(out), &module)).To(Succeed(), out)
-			files, err := filepath.Glob(filepath.Join(module.Dir, c.files))
-			Expect(err).NotTo(HaveOccurred())
-			Expect(files).NotTo(BeEmpty())
-			for _, file := range files {
-				kubectl(ctx, "", "apply", "--server-side", "-f", file)
-				kubectl(ctx, "", "wait", "--for=condition=Established", "--timeout=30s", "-f", file)
-			}
+// installCRDs makes those that are not there.
+func installCRDs(ctx SpecContext) {
+	GinkgoHelper()
+	for _, c := range crds {
+		var module struct{ Dir string }
+		// Outside this module, whose go.mod knows nothing of them.
+		out := mustRun(ctx, "", "go", "-C", dir, "mod", "download", "-json", c.module)
+		Expect(json.Unmarshal([]byte(out), &module)).To(Succeed(), out)
+		files, err := filepath.Glob(filepath.Join(module.Dir, c.files))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(files).NotTo(BeEmpty())
+		for _, file := range files {
+			kubectl(ctx, "", "apply", "--server-side", "-f", file)
+			kubectl(ctx, "", "wait", "--for=condition=Established", "--timeout=30s", "-f", file)
 		}
-	})
+	}
+}
+
+var _ = Describe("What the chart renders", Ordered, func() {
+	BeforeAll(installCRDs)
 
 	files, err := filepath.Glob(filepath.Join(chart, "ci", "*-values.yaml"))
 	if err != nil || len(files) == 0 {

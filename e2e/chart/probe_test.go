@@ -78,6 +78,11 @@ var _ = Describe("routegate probe", Ordered, func() {
 			saw(ctx, 1, "it has no CA bundle yet", "--namespace", "default")
 		})
 
+		It("says that there are no rules", func(ctx SpecContext) {
+			configure(ctx, func(w *admissionregistrationv1.ValidatingWebhook) { w.Rules = nil })
+			saw(ctx, 1, "it has no rules yet", "--namespace", "default")
+		})
+
 		It("says that nobody answers, open or closed", func(ctx SpecContext) {
 			url := "https://127.0.0.1:1/validate-ingress"
 			configure(ctx, func(w *admissionregistrationv1.ValidatingWebhook) { w.ClientConfig.URL = &url })

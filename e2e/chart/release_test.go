@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -17,14 +18,16 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-	"k8s.io/client-go/util/cert"
-	"k8s.io/utils/ptr"
 
+	"github.com/routegate/routegate/certs"
 	"github.com/routegate/routegate/e2e/stack"
+	"github.com/routegate/routegate/webhook"
 )
 
 // ofRelease selects everything that the chart or Helm makes for the release.
@@ -47,6 +50,56 @@ func listable() []schema.GroupVersionResource {
 	return resources
 }
 
+// hook is the webhook of the release.
+func hook(ctx context.Context) admissionregistrationv1.ValidatingWebhook {
+	GinkgoHelper()
+	config, err := controlPlane.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, release, metav1.GetOptions{})
+	Expect(err).NotTo(HaveOccurred())
+	Expect(config.Webhooks).To(HaveLen(1))
+	return config.Webhooks[0]
+}
+
+// watchHook returns each state of the webhook of the release from now on.
+func watchHook(ctx SpecContext) <-chan admissionregistrationv1.ValidatingWebhook {
+	GinkgoHelper()
+	configs := controlPlane.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
+	config, err := configs.Get(ctx, release, metav1.GetOptions{})
+	Expect(err).NotTo(HaveOccurred())
+	w, err := configs.Watch(ctx, metav1.ListOptions{
+		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, release).String(), ResourceVersion: config.ResourceVersion,
+	})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(w.Stop)
+	states := make(chan admissionregistrationv1.ValidatingWebhook, 100)
+	go func() {
+		for event := range w.ResultChan() {
+			if config, ok := event.Object.(*admissionregistrationv1.ValidatingWebhookConfiguration); ok && event.Type == watch.Modified {
+				states <- config.Webhooks[0]
+			}
+		}
+	}()
+	return states
+}
+
+// lead starts a replica of a release that fails closed, with the rights of the
+// chart and no others.
+func lead(ctx SpecContext, name, certificate string) {
+	GinkgoHelper()
+	soon, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	gate, err := stack.StartRoutegate(soon, stack.RoutegateOptions{
+		Binary: program, Kubeconfig: serviceAccountKubeconfig(ctx), Dir: dir, Name: "lead-" + name,
+		Certificate: []string{certificate, "--webhook-configuration=" + release, "--lease=" + namespace + "/" + release, "--write-rules"},
+	})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() error {
+		if CurrentSpecReport().Failed() {
+			AddReportEntry("log of the replica", gate.Log())
+		}
+		return gate.Stop()
+	})
+}
+
 // left names what is there of the release.
 func left(ctx context.Context) []string {
 	GinkgoHelper()
@@ -64,59 +117,117 @@ func left(ctx context.Context) []string {
 }
 
 var _ = Describe("A release", func() {
-	It("is upgraded without taking back what Routegate wrote", func(ctx SpecContext) {
+	It("is upgraded without taking back what Routegate wrote, whether it fails open or closed", func(ctx SpecContext) {
 		install(ctx)
-
-		By("writing as Routegate does while it runs")
-		certificate, _, err := cert.GenerateSelfSignedCertKey("localhost", nil, nil)
-		Expect(err).NotTo(HaveOccurred())
-		configs := controlPlane.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
-		config, err := configs.Get(ctx, release, metav1.GetOptions{})
-		Expect(err).NotTo(HaveOccurred())
-		Expect(*config.Webhooks[0].FailurePolicy).To(Equal(admissionregistrationv1.Ignore))
-		config.Webhooks[0].ClientConfig.CABundle = certificate
-		// A webhook of its own closes the door. Were the failurePolicy of the chart's own
-		// changed, Helm would refuse the next upgrade as a conflict.
-		closed := config.Webhooks[0].DeepCopy()
-		closed.Name, closed.FailurePolicy = "closed."+closed.Name, ptr.To(admissionregistrationv1.Fail)
-		config.Webhooks = append(config.Webhooks, *closed)
-		_, err = configs.Update(ctx, config, metav1.UpdateOptions{FieldManager: "routegate"})
-		Expect(err).NotTo(HaveOccurred())
+		Expect(hook(ctx).FailurePolicy).To(HaveValue(Equal(admissionregistrationv1.Ignore)))
+		Expect(hook(ctx).Rules).To(Equal(webhook.Rules()))
 		secrets := controlPlane.Client.CoreV1().Secrets(namespace)
 		secret, err := secrets.Get(ctx, "routegate-certificate", metav1.GetOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(secret.Data).To(BeEmpty())
-		secret.Data = map[string][]byte{"ca.crt": certificate}
-		_, err = secrets.Update(ctx, secret, metav1.UpdateOptions{FieldManager: "routegate"})
-		Expect(err).NotTo(HaveOccurred())
-		leases := controlPlane.Client.CoordinationV1().Leases(namespace)
-		lease, err := leases.Get(ctx, release, metav1.GetOptions{})
-		Expect(err).NotTo(HaveOccurred())
-		lease.Spec.HolderIdentity = ptr.To("one")
-		_, err = leases.Update(ctx, lease, metav1.UpdateOptions{FieldManager: "routegate"})
-		Expect(err).NotTo(HaveOccurred())
 
+		By("failing closed from now on, with nobody who could answer")
+		helm(ctx, "upgrade", release, chart, "--set", "preset=strict")
+		Expect(hook(ctx).FailurePolicy).To(HaveValue(Equal(admissionregistrationv1.Fail)))
+		Expect(hook(ctx).Rules).To(BeEmpty())
+		Eventually(func() int {
+			_, code := run(ctx, ingress, controlPlane.Kubectl, "apply", "--dry-run=server", "-f", "-")
+			return code
+		}).WithTimeout(patience).Should(BeZero())
+
+		By("a replica, of which the API server cannot know that it is not where the Service is")
+		lead(ctx, "upgraded", "--managed-certificate="+namespace+"/routegate-certificate")
+		Eventually(func() []admissionregistrationv1.RuleWithOperations { return hook(ctx).Rules }).WithTimeout(patience).Should(Equal(webhook.Rules()))
+		Eventually(func() string {
+			out, _ := run(ctx, ingress, controlPlane.Kubectl, "apply", "--dry-run=server", "-f", "-")
+			return out
+		}).WithTimeout(patience).Should(ContainSubstring("failed calling webhook"))
+		bundle := hook(ctx).ClientConfig.CABundle
+		Expect(bundle).NotTo(BeEmpty())
+		secret, err = secrets.Get(ctx, "routegate-certificate", metav1.GetOptions{})
+		Expect(err).NotTo(HaveOccurred())
+		written := secret.Data
+		Expect(written).To(HaveKey("ca.crt"))
+
+		seen := watchHook(ctx)
 		By("upgrading with other values")
-		helm(ctx, "upgrade", release, chart, "--set", "replicas=3,webhook.timeoutSeconds=4,secretAccess=get")
+		helm(ctx, "upgrade", release, chart, "--set", "preset=strict,replicas=3,webhook.timeoutSeconds=4,secretAccess=get")
 		deployment, err := controlPlane.Client.AppsV1().Deployments(namespace).Get(ctx, release, metav1.GetOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(*deployment.Spec.Replicas).To(Equal(int32(3)))
-		Expect(deployment.Spec.Template.Spec.Containers[0].Args).To(ContainElement("--secret-access=get"))
-		config, err = configs.Get(ctx, release, metav1.GetOptions{})
-		Expect(err).NotTo(HaveOccurred())
-		Expect(config.Webhooks).To(ConsistOf(
-			HaveField("FailurePolicy", HaveValue(Equal(admissionregistrationv1.Ignore))),
-			HaveField("FailurePolicy", HaveValue(Equal(admissionregistrationv1.Fail))),
-		))
-		Expect(*config.Webhooks[0].TimeoutSeconds).To(Equal(int32(4)))
-		Expect(config.Webhooks[0].ClientConfig.CABundle).To(Equal(certificate))
+		Expect(deployment.Spec.Template.Spec.Containers[0].Args).To(ContainElements("--secret-access=get", "--write-rules"))
+		Expect(hook(ctx).TimeoutSeconds).To(HaveValue(Equal(int32(4))))
+		Expect(hook(ctx).FailurePolicy).To(HaveValue(Equal(admissionregistrationv1.Fail)))
+
+		By("failing open")
+		helm(ctx, "upgrade", release, chart, "--reset-values")
+		Expect(hook(ctx).FailurePolicy).To(HaveValue(Equal(admissionregistrationv1.Ignore)))
+
+		By("failing closed again, by a rollback")
+		helm(ctx, "rollback", release, "3")
+		Expect(hook(ctx).FailurePolicy).To(HaveValue(Equal(admissionregistrationv1.Fail)))
+		Expect(hook(ctx).TimeoutSeconds).To(HaveValue(Equal(int32(4))))
+
+		By("and open, by another")
+		helm(ctx, "rollback", release, "1")
+		Expect(hook(ctx).FailurePolicy).To(HaveValue(Equal(admissionregistrationv1.Ignore)))
+		Expect(hook(ctx).TimeoutSeconds).To(HaveValue(Equal(int32(5))))
+
+		var policies []admissionregistrationv1.FailurePolicyType
+		for len(policies) < 4 {
+			var is admissionregistrationv1.ValidatingWebhook
+			Eventually(ctx, seen).WithTimeout(patience).Should(Receive(&is))
+			Expect(is.Rules).To(Equal(webhook.Rules()), "they are in force all the time")
+			Expect(is.ClientConfig.CABundle).To(Equal(bundle))
+			policies = append(policies, *is.FailurePolicy)
+		}
+		Expect(policies).To(HaveExactElements(admissionregistrationv1.Fail, admissionregistrationv1.Ignore, admissionregistrationv1.Fail, admissionregistrationv1.Ignore))
 		secret, err = secrets.Get(ctx, "routegate-certificate", metav1.GetOptions{})
 		Expect(err).NotTo(HaveOccurred())
-		Expect(secret.Data).To(HaveKeyWithValue("ca.crt", certificate))
-		lease, err = leases.Get(ctx, release, metav1.GetOptions{})
+		Expect(secret.Data).To(Equal(written))
+		lease, err := controlPlane.Client.CoordinationV1().Leases(namespace).Get(ctx, release, metav1.GetOptions{})
 		Expect(err).NotTo(HaveOccurred())
-		Expect(lease.Spec.HolderIdentity).To(HaveValue(Equal("one")))
+		Expect(lease.Spec.HolderIdentity).To(HaveValue(Not(BeEmpty())))
 	})
+
+	for _, mode := range []string{"cert-manager", "secret"} {
+		It("fails closed with certificates of the mode "+mode+" too", func(ctx SpecContext) {
+			files := GinkgoT().TempDir()
+			chain, key, err := certs.PEM([]string{"localhost"})
+			Expect(err).NotTo(HaveOccurred())
+			for name, content := range map[string][]byte{certs.CertName: chain, certs.KeyName: key} {
+				Expect(os.WriteFile(filepath.Join(files, name), content, 0o600)).To(Succeed())
+			}
+			values := []string{"--set", "preset=strict,certificates.mode=" + mode}
+			if mode == "secret" {
+				values = append(values, "--set", "certificates.secret.name=mine", "--set-file", "certificates.secret.caBundle="+filepath.Join(files, certs.CertName))
+			} else {
+				installCRDs(ctx)
+			}
+			install(ctx, values...)
+			Expect(hook(ctx).FailurePolicy).To(HaveValue(Equal(admissionregistrationv1.Fail)))
+			Expect(hook(ctx).Rules).To(BeEmpty())
+			if mode == "cert-manager" {
+				// As its CA injector does.
+				configs := controlPlane.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
+				config, err := configs.Get(ctx, release, metav1.GetOptions{})
+				Expect(err).NotTo(HaveOccurred())
+				config.Webhooks[0].ClientConfig.CABundle = chain
+				_, err = configs.Update(ctx, config, metav1.UpdateOptions{FieldManager: "cainjector"})
+				Expect(err).NotTo(HaveOccurred())
+			}
+			lead(ctx, mode, "--cert-dir="+files)
+			Eventually(func() []admissionregistrationv1.RuleWithOperations { return hook(ctx).Rules }).WithTimeout(patience).Should(Equal(webhook.Rules()))
+
+			seen := watchHook(ctx)
+			helm(ctx, append([]string{"upgrade", release, chart, "--set", "webhook.timeoutSeconds=4"}, values...)...)
+			var is admissionregistrationv1.ValidatingWebhook
+			Eventually(ctx, seen).WithTimeout(patience).Should(Receive(&is))
+			Expect(is.TimeoutSeconds).To(HaveValue(Equal(int32(4))))
+			Expect(is.Rules).To(Equal(webhook.Rules()))
+			Expect(is.ClientConfig.CABundle).To(Equal(chain))
+		})
+	}
 
 	It("lets Ingresses through while nobody answers, and the API server counts it", func(ctx SpecContext) {
 		install(ctx)

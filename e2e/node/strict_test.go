@@ -18,9 +18,13 @@ var _ = Describe("A release with the preset strict", Ordered, func() {
 		awaitAsked(ctx, ns)
 	}, NodeTimeout(2*patience))
 
-	It("is asked without exception once it can answer", func(ctx SpecContext) {
-		awaitFailurePolicy(ctx, "Fail")
-	}, NodeTimeout(patience))
+	It("is upgraded without a conflict, and asked all the while", func(ctx SpecContext) {
+		helm(ctx, append([]string{"upgrade", release, chart, "-n", home, "--wait", "--timeout", patience.String()},
+			chartValues([]string{"preset=strict", "webhook.timeoutSeconds=4"})...)...)
+		Expect(rules(ctx)).NotTo(BeEmpty())
+		Expect(kubectl(ctx, "get", "validatingwebhookconfiguration", release, "-o", "jsonpath={.webhooks[*].failurePolicy}")).To(Equal("Fail"))
+		awaitAsked(ctx, ns)
+	}, NodeTimeout(2*patience))
 
 	It("refuses Ingresses while no Pod is left, and there is a way back", func(ctx SpecContext) {
 		gone(ctx)
@@ -38,26 +42,25 @@ var _ = Describe("A release with the preset strict", Ordered, func() {
 
 		By("opening the door for all")
 		kubectl(ctx, "patch", "validatingwebhookconfiguration", release, "--type=json",
-			`--patch=[{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]`)
+			`--patch=[{"op": "remove", "path": "/webhooks/0/rules"}]`)
 		Eventually(func() error { _, err := tryApply(ctx, other); return err }).WithTimeout(patience).Should(Succeed())
 
 		By("having Pods again, which close it")
 		back(ctx)
-		awaitFailurePolicy(ctx, "Fail")
+		Eventually(rules).WithContext(ctx).WithTimeout(patience).ShouldNot(BeEmpty())
 		awaitAsked(ctx, ns)
 	}, NodeTimeout(2*patience))
 
 	It("comes back by itself when the node was cut off", func(ctx SpecContext) {
 		restart(ctx, ns)
-		awaitFailurePolicy(ctx, "Fail")
+		Expect(rules(ctx)).NotTo(BeEmpty())
 	}, NodeTimeout(3*patience))
 })
 
-func awaitFailurePolicy(ctx SpecContext, want string) {
+// rules are those of the webhook, nothing when it has none.
+func rules(ctx SpecContext) string {
 	GinkgoHelper()
-	Eventually(func() string {
-		return kubectl(ctx, "get", "validatingwebhookconfiguration", release, "-o", "jsonpath={.webhooks[*].failurePolicy}")
-	}).WithTimeout(patience).Should(Equal(want))
+	return kubectl(ctx, "get", "validatingwebhookconfiguration", release, "-o", "jsonpath={.webhooks[*].rules}")
 }
 
 // restart cuts the node's power and returns when the release answers again,

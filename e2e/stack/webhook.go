@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/routegate/routegate/webhook"
 )
 
 // WebhookName is the name of the webhook, as denials spell it.
@@ -41,6 +43,8 @@ type Webhook struct {
 	// NamespaceLabels limits the webhook to namespaces with these labels. Those
 	// that opt out are always left alone.
 	NamespaceLabels map[string]string
+	// NoRules leaves the rules to routegate.
+	NoRules bool
 }
 
 // Install creates the configuration for a running routegate, or replaces the one
@@ -73,19 +77,16 @@ func (w Webhook) configuration(r *Routegate) *admissionregistrationv1.Validating
 		w.TimeoutSeconds = 5
 	}
 	equivalent, none := admissionregistrationv1.Equivalent, admissionregistrationv1.SideEffectClassNone
-	scope := admissionregistrationv1.NamespacedScope
+	rules := webhook.Rules()
+	if w.NoRules {
+		rules = nil
+	}
 	return &admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: w.Name},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
-			Name:         WebhookName,
-			ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: &r.URL, CABundle: r.CABundle},
-			Rules: []admissionregistrationv1.RuleWithOperations{{
-				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},
-				Rule: admissionregistrationv1.Rule{
-					APIGroups: []string{networkingv1.GroupName}, APIVersions: []string{"v1"},
-					Resources: []string{"ingresses"}, Scope: &scope,
-				},
-			}},
+			Name:           WebhookName,
+			ClientConfig:   admissionregistrationv1.WebhookClientConfig{URL: &r.URL, CABundle: r.CABundle},
+			Rules:          rules,
 			FailurePolicy:  &w.FailurePolicy,
 			MatchPolicy:    &equivalent,
 			SideEffects:    &none,

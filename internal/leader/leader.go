@@ -13,9 +13,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -45,6 +47,21 @@ type Election struct {
 	// done.
 	Lead func(ctx context.Context)
 	Log  logr.Logger
+
+	leads atomic.Bool
+}
+
+// Metric returns a gauge that is 1 while this replica leads, and 0 else.
+func (e *Election) Metric() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "routegate_leader",
+		Help: "1 for the replica that renews certificates and changes the webhook configuration, 0 for the others.",
+	}, func() float64 {
+		if e.leads.Load() {
+			return 1
+		}
+		return 0
+	})
 }
 
 // Validate reports what is missing.
@@ -121,7 +138,9 @@ func (e *Election) round(ctx context.Context) error {
 					return
 				}
 				e.Log.Info("leading", "lease", e.Lease.String(), "identity", e.Identity)
+				e.leads.Store(true)
 				e.Lead(leading)
+				e.leads.Store(false)
 				e.Log.Info("not leading any more", "lease", e.Lease.String(), "identity", e.Identity)
 			},
 			OnStoppedLeading: func() {},

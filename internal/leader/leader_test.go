@@ -3,8 +3,13 @@
 package leader_test
 
 import (
+	"context"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/routegate/routegate/internal/leader"
 )
@@ -16,5 +21,37 @@ func TestElectionNamesWhatIsMissing(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "election: "+want) {
 			t.Errorf("got %v, want %q in it", err, want)
 		}
+	}
+}
+
+func TestMetricTellsWhoLeads(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	began := make(chan struct{})
+	election := &leader.Election{
+		Client:   fake.NewClientset().CoordinationV1(),
+		Lease:    types.NamespacedName{Namespace: "guard", Name: "routegate"},
+		Identity: "one",
+		Lead: func(ctx context.Context) {
+			close(began)
+			<-ctx.Done()
+		},
+	}
+	metric := election.Metric()
+	if got := testutil.ToFloat64(metric); got != 0 {
+		t.Errorf("before: %v, must be 0", got)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- election.Run(ctx) }()
+	<-began
+	if got := testutil.ToFloat64(metric); got != 1 {
+		t.Errorf("while it leads: %v, must be 1", got)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if got := testutil.ToFloat64(metric); got != 0 {
+		t.Errorf("after: %v, must be 0", got)
 	}
 }

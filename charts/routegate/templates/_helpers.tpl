@@ -125,7 +125,7 @@ annotations:
 {{- if eq .Values.certificates.mode "self-managed" }}true{{ end }}
 {{- end }}
 
-{{- /* Empty unless Routegate is to refuse Ingresses that it cannot be asked about. */}}
+{{- /* Empty unless Ingresses are to be refused while Routegate cannot be asked. It then writes the rules of the webhook. */}}
 {{- define "routegate.fails" -}}
 {{- if eq "Fail" (.Values.webhook.failurePolicy | default (ternary "Fail" "Ignore" (eq .Values.preset "strict"))) }}true{{ end }}
 {{- end }}
