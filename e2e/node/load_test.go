@@ -79,7 +79,7 @@ var _ = Describe("A release under load", Ordered, func() {
 		for i, victim := range pods(ctx) {
 			l := startLoad(ctx, ns)
 			DeferCleanup(l.stop)
-			heal, err := node.Cut(ctx, victim.Status.PodIP)
+			heal, err := node.Cut(ctx, victim.Status.PodIP, 0)
 			Expect(err).NotTo(HaveOccurred())
 			// The kubelet's probe fails, and the Pod leaves the Service.
 			kubectl(ctx, "wait", "--for=condition=Ready=false", "pod", victim.Name, "-n", home, "--timeout=1m")

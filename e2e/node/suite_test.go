@@ -79,7 +79,11 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 			Logs:   filepath.Join(root, "bin/e2e/logs"),
 		})
 		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(node.Stop)
+		DeferCleanup(func(ctx SpecContext) {
+			Expect(node.Stop(ctx)).To(Succeed())
+			// The kernel ends the namespaces of the Pods, and what is in them, in its own time.
+			Eventually(node.Left).WithContext(ctx).WithTimeout(patience).Should(BeEmpty(), "the run must leave nothing behind")
+		}, NodeTimeout(2*patience))
 		Expect(node.Import(ctx, filepath.Join(root, "bin/e2e/image/routegate.tar"), image)).To(Succeed())
 		kubeconfig, kubectlPath = node.Kubeconfig, node.Kubectl
 	}
