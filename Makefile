@@ -144,6 +144,7 @@ e2e: ## Install the chart into a real cluster: the one of KUBECONFIG, or this ma
 	if [[ -z $${KUBECONFIG:-} ]]; then \
 		assets=$$($(controlplane) -node); export KUBEBUILDER_ASSETS=$$assets; \
 		PLATFORMS=linux/$$(go env GOARCH) OUT=bin/e2e/image hack/image.sh; \
+		CGO_ENABLED=0 go -C e2e/certmanager build -trimpath -ldflags '-s -w' -o ../../bin/e2e/cert-manager .; \
 	fi; \
 	cd e2e/node && exec ../../bin/e2e/node.test -test.timeout=55m -test.v -ginkgo.v $(if $(MAKE_TERMOUT),,-ginkgo.no-color) $(if $(FOCUS),-ginkgo.focus '$(FOCUS)')
 
@@ -171,15 +172,17 @@ bench: ## Measure a verdict, a round trip and the cache against the plainest thi
 lint: ## Run the linters.
 	@$(tool) golangci-lint run
 	@toolchain=$$(go env GOVERSION); $(call nested_tool,controlplane) golangci-lint run
+	@toolchain=$$(go env GOVERSION); $(call nested_tool,certmanager) golangci-lint run
 
 .PHONY: fmt
 fmt: ## Format the Go code.
 	@$(tool) golangci-lint fmt
 
 .PHONY: tidy
-tidy: ## Tidy go.mod, e2e/controlplane/go.mod, charts/tools/go.mod and go.tool.mod.
+tidy: ## Tidy go.mod, e2e/controlplane/go.mod, e2e/certmanager/go.mod, charts/tools/go.mod and go.tool.mod.
 	@go mod tidy
 	@go -C e2e/controlplane mod tidy
+	@go -C e2e/certmanager mod tidy
 	@go -C charts/tools mod tidy
 	@$(call with_tool_module,mod tidy); cp "$$dir/go.mod" go.tool.mod; cp "$$dir/go.sum" go.tool.sum
 
@@ -188,6 +191,7 @@ verify: ## Generate, check modules, format, linters and licence lines, and deman
 	@$(MAKE) --no-print-directory generate
 	@go mod tidy -diff
 	@go -C e2e/controlplane mod tidy -diff
+	@go -C e2e/certmanager mod tidy -diff
 	@go -C charts/tools mod tidy -diff
 	@$(call with_tool_module,mod tidy -diff)
 	@$(tool) golangci-lint fmt --diff
