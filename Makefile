@@ -21,6 +21,7 @@ FUZZTIME ?= 30s
 FUZZ_SHORT := routing/FuzzMatch routing/FuzzConfigOf checks/FuzzRun
 FUZZ := $(FUZZ_SHORT) routing/FuzzPattern
 FOCUS ?=
+E2E ?=
 DEMO_KEEP ?=
 export DEMO_KEEP
 
@@ -39,6 +40,7 @@ help: ## Show this list.
 		DEMO_KEEP=1 'demo: leave everything running, and print how to use it' \
 		PKG=./checks 'test: the packages of the root module to run' \
 		RACE=1 'test: with the race detector (needs a C compiler)' \
+		E2E=1 'test: run e2e as well, on this machine; E2E=auto: where it can be a cluster' \
 		FOCUS=regexp 'e2e: the specs to run' \
 		BENCH=regexp 'bench: the benchmarks to run' \
 		TRUTH_DIR=dir 'truth: the recording to judge' \
@@ -86,6 +88,10 @@ clean: ## Remove bin, with everything that was built.
 
 ##@ Check
 
+ifneq ($(filter-out 1 auto,$(E2E)),)
+$(error E2E=$(E2E): must be 1, auto or empty)
+endif
+
 .PHONY: test
 test: ## Vet, run all tests, those against a real kube-apiserver included, and fuzz the model and the checks, 30 seconds each.
 	@go vet ./...
@@ -106,22 +112,49 @@ test: ## Vet, run all tests, those against a real kube-apiserver included, and f
 		END {printf "test: ran %d tests and %d Ginkgo specs in %d packages; the log is bin/test.json\n", tests, specs, packages}' bin/test.json; \
 	if ((failed == 0)); then $(MAKE) --no-print-directory fuzz FUZZ="$(FUZZ_SHORT)"; fi; \
 	exit $$failed
+	@$(if $(E2E),$(MAKE) --no-print-directory e2e-$(E2E))
+
+# As a part of "make test", the suite makes this machine a cluster if it is asked
+# to, and touches no other.
+.PHONY: e2e-1
+e2e-1:
+	@unset KUBECONFIG KUBEBUILDER_ASSETS; exec $(MAKE) --no-print-directory e2e
+
+.PHONY: e2e-auto
+e2e-auto:
+	@unfit=$$($(MAKE) --no-print-directory -s e2e-preflight); \
+	if [[ -n $$unfit ]]; then \
+		printf 'test: LEFT OUT: the suite on a real node (make e2e), since this machine cannot be one: %s\n' "$${unfit//$$'\n'/; }"; \
+	else \
+		echo 'test: this machine can be a node; running make e2e'; exec $(MAKE) --no-print-directory e2e-1; \
+	fi
 
 .PHONY: chart-test
 chart-test: ## Run the tests of the chart: what it renders, and on a real kube-apiserver.
 	@assets=$$($(controlplane)); export CHART_TOOLS=$$($(MAKE) --no-print-directory -s helm); \
 	KUBEBUILDER_ASSETS=$$assets go test -count=1 -timeout=$(TEST_TIMEOUT) ./charts ./e2e/chart
 
+# The suite is not run by "go test", which would leave it alone when it is told
+# to stop. What make tells it to, the suite does: it stops the cluster.
 .PHONY: e2e
 e2e: ## Install the chart into a real cluster: the one of KUBECONFIG, or this machine (as root), and use it with Helm and kubectl.
-	@go vet -tags e2e ./e2e/node
+	@go vet -tags e2e ./e2e/node/...
+	@go test -tags e2e -c -o bin/e2e/node.test ./e2e/node
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/e2e/ ./e2e/node/pause ./e2e/node/preflight
 	@export CHART_TOOLS=$$($(MAKE) --no-print-directory -s helm); \
 	if [[ -z $${KUBECONFIG:-} ]]; then \
 		assets=$$($(controlplane) -node); export KUBEBUILDER_ASSETS=$$assets; \
 		PLATFORMS=linux/$$(go env GOARCH) OUT=bin/e2e/image hack/image.sh; \
-		CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/e2e/pause ./e2e/node/pause; \
+		CGO_ENABLED=0 go -C e2e/certmanager build -trimpath -ldflags '-s -w' -o ../../bin/e2e/cert-manager .; \
 	fi; \
-	go test -tags e2e -count=1 -timeout=45m -v ./e2e/node -ginkgo.v $(if $(MAKE_TERMOUT),,-ginkgo.no-color) $(if $(FOCUS),-ginkgo.focus '$(FOCUS)')
+	cd e2e/node && exec ../../bin/e2e/node.test -test.timeout=55m -test.v -ginkgo.v $(if $(MAKE_TERMOUT),,-ginkgo.no-color) $(if $(FOCUS),-ginkgo.focus '$(FOCUS)')
+
+# Why this machine cannot be a cluster; nothing when it can.
+.PHONY: e2e-preflight
+e2e-preflight:
+	@mkdir -p bin/e2e
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/e2e/ ./e2e/node/pause ./e2e/node/preflight
+	@bin/e2e/preflight bin/e2e/pause
 
 .PHONY: fuzz
 fuzz: ## Fuzz the routing model (requests, annotations, regular expressions) and all checks.
@@ -140,6 +173,7 @@ bench: ## Measure a verdict, a round trip and the cache against the plainest thi
 lint: ## Run the linters.
 	@$(tool) golangci-lint run
 	@toolchain=$$(go env GOVERSION); $(call nested_tool,e2e/controlplane) golangci-lint run
+	@toolchain=$$(go env GOVERSION); $(call nested_tool,e2e/certmanager) golangci-lint run
 	@toolchain=$$(go env GOVERSION); $(call nested_tool,charts/tools) golangci-lint run
 
 .PHONY: fmt
@@ -147,9 +181,10 @@ fmt: ## Format the Go code.
 	@$(tool) golangci-lint fmt
 
 .PHONY: tidy
-tidy: ## Tidy go.mod, e2e/controlplane/go.mod, charts/tools/go.mod and go.tool.mod.
+tidy: ## Tidy go.mod, e2e/controlplane/go.mod, e2e/certmanager/go.mod, charts/tools/go.mod and go.tool.mod.
 	@go mod tidy
 	@go -C e2e/controlplane mod tidy
+	@go -C e2e/certmanager mod tidy
 	@go -C charts/tools mod tidy
 	@$(call with_tool_module,mod tidy); cp "$$dir/go.mod" go.tool.mod; cp "$$dir/go.sum" go.tool.sum
 
@@ -158,6 +193,7 @@ verify: ## Generate, check modules, format, linters and licence lines, and deman
 	@$(MAKE) --no-print-directory generate
 	@go mod tidy -diff
 	@go -C e2e/controlplane mod tidy -diff
+	@go -C e2e/certmanager mod tidy -diff
 	@go -C charts/tools mod tidy -diff
 	@$(call with_tool_module,mod tidy -diff)
 	@$(tool) golangci-lint fmt --diff

@@ -43,6 +43,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 buildah=(buildah --storage-driver vfs --root "$work/root" --runroot "$work/run")
 export BUILDAH_ISOLATION=chroot
+# Without it there is an /etc/cni afterwards.
+printf '[network]\nnetwork_config_dir = "%s"\n' "$work/cni" >"$work/containers.conf"
+export CONTAINERS_CONF=$work/containers.conf
 mkdir -p "$OUT"
 
 options=(--timestamp "$SOURCE_DATE_EPOCH" --format oci --quiet)

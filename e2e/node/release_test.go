@@ -10,6 +10,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -56,7 +57,7 @@ var _ = Describe("A release with defaults", Ordered, func() {
 	}, NodeTimeout(3*patience))
 
 	It("takes changed values in an upgrade", func(ctx SpecContext) {
-		helm(ctx, append([]string{"upgrade", release, chart, "-n", home, "--wait", "--timeout", patience.String()}, chartValues([]string{"preset=observe", "replicas=1"})...)...)
+		upgrade(ctx, "preset=observe", "replicas=1")
 		Expect(helm(ctx, "test", release, "-n", home)).To(ContainSubstring("Succeeded"))
 		Eventually(func() (string, error) {
 			return tryApply(ctx, ingress(ns, "observed", "observed.example.com", "wbe"))
@@ -77,6 +78,37 @@ var _ = Describe("A release with defaults", Ordered, func() {
 		Eventually(func() []string { return leftovers(ctx) }).WithTimeout(patience).WithPolling(2 * time.Second).Should(BeEmpty())
 		Expect(apply(ctx, ingress(ns, "after", "after.example.com", "gone"))).To(Equal("ingress.networking.k8s.io/after created\n"))
 	}, NodeTimeout(patience))
+})
+
+var _ = Describe("A release of an earlier chart", Ordered, func() {
+	const ns, excluded = "earlier", "excluded"
+
+	BeforeAll(func(ctx SpecContext) {
+		// The chart as it was first committed. Nothing was released before it.
+		installChart(ctx, "../testdata/first-chart", "replicas=2", "webhook.timeoutSeconds=5")
+		shop(ctx, ns)
+		shop(ctx, excluded)
+		awaitAsked(ctx, ns)
+		awaitAsked(ctx, excluded)
+	}, NodeTimeout(2*patience))
+
+	It("is upgraded to this chart and to other values without a failed call", func(ctx SpecContext) {
+		l := startLoad(ctx, ns)
+		DeferCleanup(l.stop)
+		upgrade(ctx, "replicas=3", "webhook.timeoutSeconds=4", "webhook.excludeNamespaces={kube-system,"+excluded+"}")
+		// The old Pods go on until they have drained.
+		Eventually(func() []corev1.Pod { return pods(ctx) }).WithTimeout(patience).Should(HaveLen(3))
+		l.report("upgrade from the first chart")
+		Expect(l.failed()).To(BeEmpty())
+
+		Expect(kubectl(ctx, "get", "validatingwebhookconfiguration", release, "-o", "jsonpath={.webhooks[*].timeoutSeconds}")).To(Equal("4"))
+		Expect(kubectl(ctx, "get", "deployment", release, "-n", home, "-o", "jsonpath={.status.readyReplicas}")).To(Equal("3"))
+		Eventually(func() (string, error) {
+			return tryApply(ctx, ingress(excluded, "unseen", "unseen.example.com", "gone"))
+		}).WithTimeout(patience).Should(ContainSubstring("unseen created"))
+		_, err := tryApply(ctx, ingress(ns, "bad", "bad.example.com", "gone"))
+		Expect(err).To(MatchError(ContainSubstring("(service-missing)")))
+	}, NodeTimeout(3*patience))
 })
 
 // leftovers are the objects of all kinds that carry the release's name or label:

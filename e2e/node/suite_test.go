@@ -79,7 +79,11 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 			Logs:   filepath.Join(root, "bin/e2e/logs"),
 		})
 		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(node.Stop)
+		DeferCleanup(func(ctx SpecContext) {
+			Expect(node.Stop(ctx)).To(Succeed())
+			// The kernel ends the namespaces of the Pods, and what is in them, in its own time.
+			Eventually(node.Left).WithContext(ctx).WithTimeout(patience).Should(BeEmpty(), "the run must leave nothing behind")
+		}, NodeTimeout(2*patience))
 		Expect(node.Import(ctx, filepath.Join(root, "bin/e2e/image/routegate.tar"), image)).To(Succeed())
 		kubeconfig, kubectlPath = node.Kubeconfig, node.Kubectl
 	}
@@ -148,6 +152,12 @@ func helm(ctx context.Context, args ...string) string {
 // Pod Security Standard, and removes both when the container or spec ends.
 func install(ctx context.Context, values ...string) {
 	GinkgoHelper()
+	installChart(ctx, chart, values...)
+}
+
+// installChart does the same with another chart than that of this commit.
+func installChart(ctx context.Context, chart string, values ...string) {
+	GinkgoHelper()
 	apply(ctx, namespace(home, "pod-security.kubernetes.io/enforce: restricted"))
 	DeferCleanup(func(ctx SpecContext) {
 		if CurrentSpecReport().Failed() {
@@ -158,6 +168,12 @@ func install(ctx context.Context, values ...string) {
 		kubectl(ctx, "delete", "namespace", home, "--ignore-not-found")
 	}, NodeTimeout(patience))
 	helm(ctx, append([]string{"install", release, chart, "-n", home, "--wait", "--timeout", patience.String()}, chartValues(values)...)...)
+}
+
+// upgrade gives the release this commit's chart and these values, and no others.
+func upgrade(ctx context.Context, values ...string) {
+	GinkgoHelper()
+	helm(ctx, append([]string{"upgrade", release, chart, "-n", home, "--wait", "--timeout", patience.String()}, chartValues(values)...)...)
 }
 
 // chartValues are the options of helm for the image under test and more values.

@@ -27,6 +27,8 @@ state = "` + root + `/run/containerd"
   sandbox_image = "` + PauseImage + `"
   # Below zero is refused where this machine is itself a container.
   restrict_oom_score_adj = true
+  # A profile would stay in the kernel.
+  disable_apparmor = true
   netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"

@@ -47,6 +47,9 @@ var packages = []struct{ program, name string }{
 	{"conntrack", "conntrack"},
 	{"ip", "iproute2"},
 	{"mount", "mount"},
+	// hack/image.sh builds the image with these.
+	{"buildah", "buildah"},
+	{"busybox", "busybox-static"},
 }
 
 // Options say what Start starts.
@@ -67,7 +70,7 @@ type Machine struct {
 	Kubectl string
 
 	options  Options
-	forward  string // the value of ip_forward to go back to
+	before   []string // what traces saw before
 	programs []*program
 }
 
@@ -81,21 +84,17 @@ type program struct {
 // Start brings the cluster up and returns when its node is ready. When it fails
 // nothing is left.
 func Start(ctx context.Context, o Options) (*Machine, error) {
-	if os.Geteuid() != 0 {
-		return nil, errors.New("the node needs root; run this as root, or set KUBECONFIG to a cluster")
-	}
-	if err := install(ctx); err != nil {
-		return nil, err
+	if reasons := Unfit(ctx, o.Pause); len(reasons) > 0 {
+		return nil, fmt.Errorf("this machine cannot be a cluster; set KUBECONFIG to one, or see to this:\n%s", strings.Join(reasons, "\n"))
 	}
 	if err := clean(ctx); err != nil {
 		return nil, fmt.Errorf("what an earlier run left cannot be removed: %w", err)
 	}
 	m := &Machine{options: o, Kubeconfig: filepath.Join(root, "pki/admin.kubeconfig"), Kubectl: filepath.Join(o.Assets, "kubectl")}
-	forward, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward")
-	if err != nil {
+	var err error
+	if m.before, err = traces(ctx); err != nil {
 		return nil, err
 	}
-	m.forward = string(forward)
 	err = m.prepare()
 	if err == nil {
 		err = m.up(ctx)
@@ -121,7 +120,7 @@ func install(ctx context.Context) error {
 		return nil
 	}
 	if _, err := exec.LookPath("apt-get"); err != nil {
-		return fmt.Errorf("the node needs %s; install them, or set KUBECONFIG to a cluster", strings.Join(missing, ", "))
+		return fmt.Errorf("it lacks the programs of %s, and there is no apt-get to install them", strings.Join(missing, ", "))
 	}
 	if err := run(ctx, "apt-get", "update", "-qq"); err != nil {
 		return err
@@ -135,6 +134,9 @@ func (m *Machine) prepare() error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
+	}
+	if err := saveSysctls(); err != nil {
+		return err
 	}
 	a, err := newAuthority(filepath.Join(root, "pki"))
 	if err != nil {
@@ -315,11 +317,16 @@ func (m *Machine) Kill(uid, path string) (int, error) {
 }
 
 // Cut drops every packet between the node and a Pod, without an answer, until
-// the function that it returns is called.
-func (m *Machine) Cut(ctx context.Context, ip string) (heal func(context.Context) error, err error) {
+// the function that it returns is called. With a port, only those of that TCP
+// port, so that the kubelet's probes go on.
+func (m *Machine) Cut(ctx context.Context, ip string, port int) (heal func(context.Context) error, err error) {
+	from, to := "", ""
+	if port != 0 {
+		from, to = fmt.Sprintf("tcp sport %d", port), fmt.Sprintf("tcp dport %d", port)
+	}
 	rules := "add table ip " + cutTable + "\n"
 	for _, hook := range []string{"input", "output"} {
-		rules += fmt.Sprintf("add chain ip %[1]s %[2]s { type filter hook %[2]s priority -10; }\nadd rule ip %[1]s %[2]s ip saddr %[3]s drop\nadd rule ip %[1]s %[2]s ip daddr %[3]s drop\n", cutTable, hook, ip)
+		rules += fmt.Sprintf("add chain ip %[1]s %[2]s { type filter hook %[2]s priority -10; }\nadd rule ip %[1]s %[2]s ip saddr %[3]s %[4]s drop\nadd rule ip %[1]s %[2]s ip daddr %[3]s %[5]s drop\n", cutTable, hook, ip, from, to)
 	}
 	if err := run(ctx, "nft", rules); err != nil {
 		return nil, err
@@ -337,10 +344,11 @@ func (m *Machine) Restart(ctx context.Context) error {
 	return m.up(ctx)
 }
 
-// Stop ends the cluster and removes what it was made of.
+// Stop ends the cluster and removes what it was made of. What is of it all the
+// same, Left says.
 func (m *Machine) Stop(ctx context.Context) error {
 	m.programs = nil
-	return errors.Join(clean(ctx), os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte(m.forward), 0o644))
+	return clean(ctx)
 }
 
 // run runs a command and returns what it wrote, should it fail.
@@ -414,25 +422,8 @@ func halt(ctx context.Context) error {
 			}
 		}
 	}
-	// Whatever is below is empty now; a cgroup is removed from the inside out.
-	groups, err := filepath.Glob("/sys/fs/cgroup/*/" + cgroup)
-	if err != nil {
+	if err := removeCgroups(cgroup); err != nil {
 		return err
-	}
-	for _, group := range append(groups, "/sys/fs/cgroup/"+cgroup) {
-		var dirs []string
-		_ = filepath.WalkDir(group, func(path string, d os.DirEntry, err error) error {
-			if err == nil && d.IsDir() {
-				dirs = append(dirs, path)
-			}
-			return nil
-		})
-		slices.Reverse(dirs)
-		for _, dir := range dirs {
-			if err := syscall.Rmdir(dir); err != nil && !errors.Is(err, syscall.ENOENT) {
-				return fmt.Errorf("cgroup %s: %w", dir, err)
-			}
-		}
 	}
 	return errors.Join(os.RemoveAll(root+"/run"), os.RemoveAll(root+"/cni-state"))
 }
@@ -442,7 +433,7 @@ func clean(ctx context.Context) error {
 	if err := halt(ctx); err != nil {
 		return err
 	}
-	var errs []error
+	errs := []error{restoreSysctls()}
 	for _, pattern := range []string{root, "/var/lib/cni/results/" + cniName + "-*", "/var/lib/cni/cache/results/" + cniName + "-*"} {
 		files, err := filepath.Glob(pattern)
 		errs = append(errs, err)
@@ -458,10 +449,10 @@ func clean(ctx context.Context) error {
 			errs = append(errs, os.Remove(link))
 		}
 	}
-	// A shim that is killed leaves its socket, to which nobody listens any more.
+	// Who is killed leaves a socket, to which nobody listens any more.
 	sockets, err := filepath.Glob("/run/containerd/s/*")
 	errs = append(errs, err)
-	for _, socket := range sockets {
+	for _, socket := range append(sockets, "/var/lib/kubelet/device-plugins/kubelet.sock") {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
 		switch {
 		case err == nil:

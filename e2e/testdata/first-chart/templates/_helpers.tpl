@@ -1,0 +1,106 @@
+{{- /* SPDX-License-Identifier: Apache-2.0 */ -}}
+
+{{- define "routegate.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- /* Fit for a Service, and short enough for a suffix. */}}
+{{- define "routegate.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride }}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | replace "." "-" | trunc 52 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}
+{{- .Release.Name | replace "." "-" | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | replace "." "-" | trunc 52 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "routegate.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "routegate.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "routegate.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "routegate.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: routegate
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* The metadata that all objects share. Call it with a dict of: root, name, and optionally namespace, labels, annotations. */}}
+{{- define "routegate.metadata" -}}
+name: {{ .name }}
+{{- with .namespace }}
+namespace: {{ . }}
+{{- end }}
+labels:
+  {{- include "routegate.labels" .root | nindent 2 }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (dict) (default dict .annotations) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "routegate.serviceAccountName" -}}
+{{- default (include "routegate.fullname" .) .Values.serviceAccount.name }}
+{{- end }}
+
+{{- define "routegate.image" -}}
+{{- $image := .Values.image.repository }}
+{{- with .Values.image.registry }}{{ $image = printf "%s/%s" . $image }}{{ end }}
+{{- with .Values.image.digest }}
+{{- printf "%s@%s" $image . }}
+{{- else }}
+{{- printf "%s:%s" $image (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{- define "routegate.port" -}}
+{{- $port := .Values.webhook.port | default (ternary 10270 10250 .Values.hostNetwork) | int }}
+{{- if and .Values.hostNetwork (eq $port 10250) }}
+{{- fail "webhook.port 10250: with hostNetwork it must be another one, because the kubelet has it" }}
+{{- end }}
+{{- $port }}
+{{- end }}
+
+{{- /* Empty unless Routegate makes its certificate itself. */}}
+{{- define "routegate.selfManaged" -}}
+{{- if eq .Values.certificates.mode "self-managed" }}true{{ end }}
+{{- end }}
+
+{{- /* Empty unless Routegate is to refuse Ingresses that it cannot be asked about. */}}
+{{- define "routegate.fails" -}}
+{{- if eq "Fail" (.Values.webhook.failurePolicy | default (ternary "Fail" "Ignore" (eq .Values.preset "strict"))) }}true{{ end }}
+{{- end }}
+
+{{- /* Empty unless Routegate writes its webhook configuration, which one Pod at a time may do. */}}
+{{- define "routegate.leads" -}}
+{{- or (include "routegate.selfManaged" .) (include "routegate.fails" .) }}
+{{- end }}
+
+{{- define "routegate.managedSecret" -}}
+{{- include "routegate.fullname" . }}-certificate
+{{- end }}
+
+{{- /* The Secret that is mounted, where Routegate does not manage one. */}}
+{{- define "routegate.mountedSecret" -}}
+{{- if eq .Values.certificates.mode "secret" }}
+{{- required "certificates.secret.name: must be set with certificates.mode secret" .Values.certificates.secret.name }}
+{{- else }}
+{{- include "routegate.managedSecret" . }}
+{{- end }}
+{{- end }}
+
+{{- /* The DNS names of the certificate, as a list in JSON. */}}
+{{- define "routegate.hosts" -}}
+{{- $service := printf "%s.%s" (include "routegate.fullname" .) .Release.Namespace }}
+{{- list (printf "%s.svc" $service) (printf "%s.svc.cluster.local" $service) $service | toJson }}
+{{- end }}
