@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/routegate/routegate/internal/cluster"
 )
 
 func TestServeOptionsNameTheFlagAtFault(t *testing.T) {
@@ -31,6 +33,8 @@ func TestServeOptionsNameTheFlagAtFault(t *testing.T) {
 		"controller pods":       {[]string{"--self-signed", "--controller-pods=In_gress"}, []string{`--controller-pods "In_gress": must be namespace or namespace/label=value,...: "In_gress" is no name of a namespace`}},
 		"labels of these":       {[]string{"--self-signed", "--controller-pods=ingress-nginx/app"}, []string{`--controller-pods "ingress-nginx/app": must be`}},
 		"two controllers":       {[]string{"--self-signed", "--controller-pods=ingress-nginx/app=nginx,tier=edge", "--controller-pods=edge"}, nil},
+		"reverse checks":        {[]string{"--self-signed", "--reverse-checks=services,pods"}, []string{`--reverse-checks "pods": must be of ingressclasses, secrets, services`}},
+		"no reverse checks":     {[]string{"--self-signed", "--reverse-checks="}, nil},
 		"preset":                {[]string{"--self-signed", "--preset=lax"}, []string{`preset "lax": must be one of observe, standard, strict`}},
 		"several at once":       {[]string{"--port=0", "--on-undecided=deny"}, []string{"--port 0", `onUndecided "deny": must be one of allow, fail`, "--cert-dir"}},
 		"managed, and no more":  {[]string{"--managed-certificate=a/b"}, []string{"--managed-certificate needs --webhook-configuration"}},
@@ -65,6 +69,15 @@ func TestServeOptionsNameTheFlagAtFault(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestNothingIsSaidOfSecretsThatAreNotRead(t *testing.T) {
+	for access, want := range map[cluster.SecretAccess]int{cluster.SecretsOff: 2, cluster.SecretsMetadata: 3, cluster.SecretsFull: 3} {
+		kinds, err := parseReverse([]string{"ingressclasses", "secrets", "services"}, access)
+		if err != nil || len(kinds) != want {
+			t.Errorf("%s: got %v, %v", access, kinds, err)
+		}
 	}
 }
 
