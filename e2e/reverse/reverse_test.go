@@ -23,7 +23,7 @@ const (
 var _ = Describe("What Ingresses use", Ordered, func() {
 	for _, name := range []string{
 		"service-deleted", "service-deleted-several", "service-deleted-canary", "service-deleted-rescued", "service-deleted-unused",
-		"service-port-removed", "service-port-renamed", "service-port-renamed-by-number", "service-target-port",
+		"service-port-removed", "service-port-renamed", "service-port-renamed-by-number", "service-port-renamed-named-target", "service-target-port",
 		"service-selector-removed", "service-to-externalname", "service-solver",
 		"tls-secret-deleted", "tls-secret-deleted-managed", "tls-secret-of-another-host", "tls-secret-broken", "tls-secret-renewed",
 		"auth-secret-deleted", "auth-secret-broken", "ca-secret-deleted",
