@@ -131,10 +131,8 @@ func apply(ctx SpecContext, folder string) {
 // remove.
 func clean(ctx SpecContext) {
 	GinkgoHelper()
-	for _, kinds := range []string{"ingresses", "services,endpointslices,secrets,pods"} {
-		for _, namespace := range []string{"prod", "test"} {
-			kubectl(ctx, "", "delete", kinds, "--all", "--namespace="+namespace, "--force")
-		}
+	for _, namespace := range []string{"prod", "test"} {
+		kubectl(ctx, "", "delete", "ingresses,services,endpointslices,secrets,pods", "--all", "--namespace="+namespace, "--force")
 	}
 	kubectl(ctx, "", "delete", "ingressclasses", "--all")
 	catchUp(ctx)
