@@ -265,7 +265,7 @@ func ReadAnnotations(annotations map[string]string) map[string]string {
 // challenge for the solver's port. cert-manager creates it before its Pod is
 // ready and deletes it soon after (semantics section 1.O).
 func IsSolver(ing *networkingv1.Ingress) bool {
-	if ing.Labels[solverLabel] != "true" || ing.Spec.DefaultBackend != nil || len(ing.Spec.Rules) == 0 {
+	if !IsSolverObject(ing.Labels) || ing.Spec.DefaultBackend != nil || len(ing.Spec.Rules) == 0 {
 		return false
 	}
 	for i := range ing.Spec.Rules {
@@ -280,6 +280,12 @@ func IsSolver(ing *networkingv1.Ingress) bool {
 		}
 	}
 	return true
+}
+
+// IsSolverObject reports whether an object with these labels is cert-manager's, for as
+// long as an ACME HTTP-01 challenge takes.
+func IsSolverObject(labels map[string]string) bool {
+	return labels[solverLabel] == "true"
 }
 
 // IsSolverPath reports whether a path routes an ACME challenge to cert-manager's

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -89,15 +90,10 @@ func bad(status int, format string, args ...any) error {
 // verdict where the policy wants the API server's failurePolicy to apply.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	review, err := readReview(w, r)
+	review, err := readReview(w, r, ingressKind)
 	if err != nil {
-		status := http.StatusBadRequest
-		if b := (*badRequest)(nil); errors.As(err, &b) {
-			status = b.status
-		}
 		h.Metrics.observe("", outcomeInvalid, time.Since(start))
-		h.Log.V(1).Info("invalid request", "status", status, "error", err.Error())
-		http.Error(w, err.Error(), status)
+		refuse(w, h.Log, err)
 		return
 	}
 
@@ -119,8 +115,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeReview(w, review, h.response(d))
 }
 
-// readReview reads the one AdmissionReview of a request.
-func readReview(w http.ResponseWriter, r *http.Request) (*admissionv1.AdmissionReview, error) {
+// refuse answers a request that is not a review of what is asked about here.
+func refuse(w http.ResponseWriter, log logr.Logger, err error) {
+	status := http.StatusBadRequest
+	if b := (*badRequest)(nil); errors.As(err, &b) {
+		status = b.status
+	}
+	log.V(1).Info("invalid request", "status", status, "error", err.Error())
+	http.Error(w, err.Error(), status)
+}
+
+var ingressKind = metav1.GroupVersionKind{Group: networkingv1.GroupName, Version: "v1", Kind: "Ingress"}
+
+// readReview reads the one AdmissionReview of a request, which must be about one of
+// the kinds.
+func readReview(w http.ResponseWriter, r *http.Request, kinds ...metav1.GroupVersionKind) (*admissionv1.AdmissionReview, error) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		return nil, bad(http.StatusMethodNotAllowed, "method %s: must be POST", r.Method)
@@ -150,12 +159,17 @@ func readReview(w http.ResponseWriter, r *http.Request) (*admissionv1.AdmissionR
 	if want := admissionv1.SchemeGroupVersion.String(); review.APIVersion != want || review.Kind != "AdmissionReview" {
 		return nil, bad(http.StatusBadRequest, "body: is %q of %q: must be AdmissionReview of %s", review.Kind, review.APIVersion, want)
 	}
+	// The review has copies. A Secret is not to stay here.
+	clear(body)
 	if review.Request == nil {
 		return nil, bad(http.StatusBadRequest, "request: must be set")
 	}
-	kind := review.Request.Kind
-	if kind.Group != networkingv1.GroupName || kind.Version != "v1" || kind.Kind != "Ingress" {
-		return nil, bad(http.StatusBadRequest, "request.kind: is %s of %s/%s: must be Ingress of networking.k8s.io/v1", kind.Kind, kind.Group, kind.Version)
+	if kind := review.Request.Kind; !slices.Contains(kinds, kind) {
+		accepted := make([]string, len(kinds))
+		for i, k := range kinds {
+			accepted[i] = fmt.Sprintf("%s of %s", k.Kind, metav1.GroupVersion{Group: k.Group, Version: k.Version})
+		}
+		return nil, bad(http.StatusBadRequest, "request.kind: is %s of %s/%s: must be %s", kind.Kind, kind.Group, kind.Version, strings.Join(accepted, " or "))
 	}
 	return review, nil
 }

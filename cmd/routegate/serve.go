@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -105,6 +106,7 @@ type serveOptions struct {
 	secretAccess     string
 	namespaces       []string
 	optional         optionalReads
+	reverse          []string
 
 	verbosity int
 	logFormat string
@@ -115,8 +117,8 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Answer the API server's questions about Ingresses",
-		Long: `Serve the validating admission webhook at ` + validatePath + ` over HTTPS, and /healthz, /readyz
-and /metrics over HTTP.`,
+		Long: `Serve the validating admission webhooks at ` + validatePath + ` and ` + dependenciesPath + ` over HTTPS, and
+/healthz, /readyz and /metrics over HTTP.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
@@ -156,6 +158,7 @@ func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.secretAccess, "secret-access", string(cluster.SecretsFull), "how to read Secrets: off, get, metadata or full")
 	f.StringArrayVar(&o.namespaces, "namespaces", nil, "namespaces to read, separated by commas; without it, all of them. Of Ingresses elsewhere nothing is known, and what one of them might refute only warns")
 	o.optional.addFlags(f)
+	f.StringSliceVar(&o.reverse, "reverse-checks", slices.Sorted(maps.Keys(reverseKinds())), reverseUsage)
 	f.IntVar(&o.liveReads, "live-reads", 32, "how many objects to read from the API server at a time when confirming denials")
 	// For tests, which cannot wait for months.
 	o.lifetimes = certs.DefaultLifetimes()
@@ -234,6 +237,9 @@ func (o *serveOptions) validate() error {
 		fault("--controller-deployment %w", err)
 	}
 	if _, err := o.optional.pods(); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := parseReverse(o.reverse, cluster.SecretAccess(o.secretAccess)); err != nil {
 		errs = append(errs, err)
 	}
 	if o.drainTime < 0 {
@@ -352,6 +358,10 @@ func serve(ctx context.Context, o *serveOptions) error {
 	if err := handler.Validate(); err != nil {
 		return err
 	}
+	reverse, err := o.dependencies(cl, registry, log)
+	if err != nil {
+		return err
+	}
 	// ready returns why the API server had better not ask this replica.
 	var getCertificate getCertificate
 	var server ctrlwebhook.Server
@@ -404,6 +414,7 @@ func serve(ctx context.Context, o *serveOptions) error {
 	})
 	var stopping atomic.Bool
 	server.Register(validatePath, sendAway(handler, &stopping))
+	server.Register(dependenciesPath, sendAway(reverse, &stopping))
 
 	// Three lives: ctx ends first, with the signal; serving ends after the drain
 	// time; what serving needs ends last.

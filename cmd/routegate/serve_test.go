@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/routegate/routegate/certs"
+	"github.com/routegate/routegate/internal/cluster"
 )
 
 func TestServeOptionsNameTheFlagAtFault(t *testing.T) {
@@ -40,6 +41,8 @@ func TestServeOptionsNameTheFlagAtFault(t *testing.T) {
 		"no namespace":          {[]string{"--self-signed", "--namespaces="}, []string{`--namespaces: namespace "": a lowercase RFC 1123 label must consist of`}},
 		"a bad namespace":       {[]string{"--self-signed", "--namespaces=a,b/c"}, []string{`--namespaces: namespace "b/c": a lowercase RFC 1123 label must consist of`}},
 		"two namespaces":        {[]string{"--self-signed", "--namespaces=a,b"}, nil},
+		"reverse checks":        {[]string{"--self-signed", "--reverse-checks=services,pods"}, []string{`--reverse-checks "pods": must be of ingressclasses, secrets, services`}},
+		"no reverse checks":     {[]string{"--self-signed", "--reverse-checks="}, nil},
 		"preset":                {[]string{"--self-signed", "--preset=lax"}, []string{`preset "lax": must be one of observe, standard, strict`}},
 		"several at once":       {[]string{"--port=0", "--on-undecided=deny"}, []string{"--port 0", `onUndecided "deny": must be one of allow, fail`, "--cert-dir"}},
 		"managed, and no more":  {[]string{"--managed-certificate=a/b"}, []string{"--managed-certificate needs --webhook-configuration"}},
@@ -73,6 +76,15 @@ func TestServeOptionsNameTheFlagAtFault(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestNothingIsSaidOfSecretsThatAreNotRead(t *testing.T) {
+	for access, want := range map[cluster.SecretAccess]int{cluster.SecretsOff: 2, cluster.SecretsMetadata: 3, cluster.SecretsFull: 3} {
+		kinds, err := parseReverse([]string{"ingressclasses", "secrets", "services"}, access)
+		if err != nil || len(kinds) != want {
+			t.Errorf("%s: got %v, %v", access, kinds, err)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -420,6 +421,40 @@ func (c *Cluster) Snapshot(ctx context.Context, refs routing.References, confirm
 	return snap, nil
 }
 
+// UsersOf returns the Ingresses that name the Service, Secret or IngressClass and are
+// not being deleted, from the cache, sorted by namespace and name. It is an error that
+// the Ingresses have not been read, those of all namespaces for an IngressClass.
+func (c *Cluster) UsersOf(ref routing.Ref) ([]*networkingv1.Ingress, error) {
+	w := c.kinds[routing.Ingresses][0]
+	if !c.scope.whole() {
+		if w = c.watchedIn(routing.Ingresses, ref.Namespace); w == nil {
+			return nil, fmt.Errorf("the Ingresses were not read: %s", notInScope)
+		}
+	}
+	if coverage := w.coverage(); !coverage.Read {
+		return nil, fmt.Errorf("the Ingresses were not read: %s", coverage.Reason)
+	}
+	return c.store.users(ref), nil
+}
+
+// ReadIngress reads the Ingress from the API server; nil where it does not exist.
+func (c *Cluster) ReadIngress(ctx context.Context, namespace, name string) (*networkingv1.Ingress, error) {
+	obj, err := c.read(ctx, routing.Ref{Kind: routing.Ingresses, Namespace: namespace, Name: name})
+	ing, _ := obj.(*networkingv1.Ingress)
+	return ing, err
+}
+
+// ReadPods reads Pods around a Service that need not be the one in the cluster. It
+// returns nil where Pods may not be read, and for a Service without a selector.
+func (c *Cluster) ReadPods(ctx context.Context, svc *routing.Service) (*routing.ServicePods, error) {
+	if !c.readPods {
+		return nil, nil
+	}
+	obj, err := c.limited(ctx, routing.Pods, func(ctx context.Context) (any, error) { return ReadPods(ctx, c.client, svc) })
+	pods, _ := obj.(*routing.ServicePods)
+	return pods, err
+}
+
 // coverage says what the cache has read, for an Ingress of that namespace.
 func (c *Cluster) coverage(namespace string) map[routing.Ref]routing.Coverage {
 	coverage := make(map[routing.Ref]routing.Coverage, len(c.kinds)+2)
@@ -491,7 +526,13 @@ func (c *Cluster) read(ctx context.Context, ref routing.Ref) (any, error) {
 	if c.scope.excludes(ref.Namespace) {
 		return nil, errOutside
 	}
-	if ref.Kind == routing.Pods {
+	return c.limited(ctx, ref.Kind, func(ctx context.Context) (any, error) { return c.readLive(ctx, ref) })
+}
+
+// limited does a live read when there are not too many, and counts it. What does not
+// exist is nil.
+func (c *Cluster) limited(ctx context.Context, kind routing.Kind, readLive func(context.Context) (any, error)) (any, error) {
+	if kind == routing.Pods {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, explainTime)
 		defer cancel()
@@ -500,10 +541,10 @@ func (c *Cluster) read(ctx context.Context, ref routing.Ref) (any, error) {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
 	case <-ctx.Done():
-		c.liveReads.WithLabelValues(string(ref.Kind), "failed").Inc()
+		c.liveReads.WithLabelValues(string(kind), "failed").Inc()
 		return nil, ctx.Err()
 	}
-	obj, err := c.readLive(ctx, ref)
+	obj, err := readLive(ctx)
 	result := "present"
 	switch {
 	case apierrors.IsNotFound(err) && !apierrors.IsUnexpectedServerError(err):
@@ -513,7 +554,7 @@ func (c *Cluster) read(ctx context.Context, ref routing.Ref) (any, error) {
 	case err != nil:
 		result = "failed"
 	}
-	c.liveReads.WithLabelValues(string(ref.Kind), result).Inc()
+	c.liveReads.WithLabelValues(string(kind), result).Inc()
 	return obj, err
 }
 

@@ -9,7 +9,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/routegate/routegate/routing"
@@ -30,14 +29,7 @@ func slim(obj any) (any, error) {
 			Default:    o.Annotations[defaultClassAnnotation] == "true",
 		}, nil
 	case *corev1.Service:
-		return &routing.Service{
-			ObjectMeta:   slimMeta(&o.ObjectMeta),
-			Type:         o.Spec.Type,
-			ClusterIP:    o.Spec.ClusterIP,
-			ExternalName: o.Spec.ExternalName,
-			Selector:     labels.Set(o.Spec.Selector).String(),
-			Ports:        o.Spec.Ports,
-		}, nil
+		return routing.ServiceOf(o), nil
 	case *discoveryv1.EndpointSlice:
 		return slimSlice(o), nil
 	case *corev1.Secret:

@@ -132,6 +132,12 @@ func (s *Static) Snapshot(_ context.Context, refs routing.References, _ []routin
 	return s.snapshot(refs), nil
 }
 
+// UsersOf returns the Ingresses that name the Service, Secret or IngressClass, sorted
+// by namespace and name. The error is always nil.
+func (s *Static) UsersOf(ref routing.Ref) ([]*networkingv1.Ingress, error) {
+	return s.store.users(ref), nil
+}
+
 func (s *Static) snapshot(refs routing.References) *routing.Snapshot {
 	snap := s.store.snapshot(refs, s.Settings, s.Now, maps.Clone(s.coverage))
 	for s.frozen.judge(s.store, func() routing.Settings { return s.Settings }, maxJudged) {
