@@ -20,6 +20,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/routegate/routegate/checks"
 	"github.com/routegate/routegate/internal/policy"
@@ -88,7 +89,7 @@ func bad(status int, format string, args ...any) error {
 // verdict where the policy wants the API server's failurePolicy to apply.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	review, err := readReview(w, r)
+	review, err := readReview(w, r, ingressKind)
 	if err != nil {
 		status := http.StatusBadRequest
 		if b := (*badRequest)(nil); errors.As(err, &b) {
@@ -118,8 +119,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeReview(w, review, h.response(d))
 }
 
-// readReview reads the one AdmissionReview of a request.
-func readReview(w http.ResponseWriter, r *http.Request) (*admissionv1.AdmissionReview, error) {
+var ingressKind = metav1.GroupVersionKind{Group: networkingv1.GroupName, Version: "v1", Kind: "Ingress"}
+
+// readReview reads the one AdmissionReview of a request, which must be about that kind.
+func readReview(w http.ResponseWriter, r *http.Request, want metav1.GroupVersionKind) (*admissionv1.AdmissionReview, error) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		return nil, bad(http.StatusMethodNotAllowed, "method %s: must be POST", r.Method)
@@ -146,15 +149,15 @@ func readReview(w http.ResponseWriter, r *http.Request) (*admissionv1.AdmissionR
 	if err := json.Unmarshal(body, review); err != nil {
 		return nil, bad(http.StatusBadRequest, "body: not an AdmissionReview: %v", err)
 	}
-	if want := admissionv1.SchemeGroupVersion.String(); review.APIVersion != want || review.Kind != "AdmissionReview" {
-		return nil, bad(http.StatusBadRequest, "body: is %q of %q: must be AdmissionReview of %s", review.Kind, review.APIVersion, want)
+	if version := admissionv1.SchemeGroupVersion.String(); review.APIVersion != version || review.Kind != "AdmissionReview" {
+		return nil, bad(http.StatusBadRequest, "body: is %q of %q: must be AdmissionReview of %s", review.Kind, review.APIVersion, version)
 	}
 	if review.Request == nil {
 		return nil, bad(http.StatusBadRequest, "request: must be set")
 	}
-	kind := review.Request.Kind
-	if kind.Group != networkingv1.GroupName || kind.Version != "v1" || kind.Kind != "Ingress" {
-		return nil, bad(http.StatusBadRequest, "request.kind: is %s of %s/%s: must be Ingress of networking.k8s.io/v1", kind.Kind, kind.Group, kind.Version)
+	if kind := review.Request.Kind; kind != want {
+		return nil, bad(http.StatusBadRequest, "request.kind: is %s of %s/%s: must be %s of %s", kind.Kind, kind.Group, kind.Version,
+			want.Kind, schema.GroupVersion{Group: want.Group, Version: want.Version})
 	}
 	return review, nil
 }

@@ -47,6 +47,9 @@ import (
 // validatePath is where the API server sends Ingresses.
 const validatePath = "/validate-ingress"
 
+// previewPath is where the API server sends Namespaces of which a label changes.
+const previewPath = "/validate-namespaces"
+
 // webhookName is the name of the webhook for Ingresses in the chart's webhook
 // configuration, as denials spell it.
 const webhookName = "validate.ingress.routegate.dev"
@@ -429,6 +432,10 @@ func serve(ctx context.Context, o *serveOptions) error {
 	if err := handler.Validate(); err != nil {
 		return err
 	}
+	preview := &webhook.Preview{Cluster: cl, Ingresses: cl.Ingresses, Rules: rules.Rules, Log: log.WithName("preview")}
+	if err := preview.Validate(); err != nil {
+		return err
+	}
 	// ready returns why the API server had better not ask this replica.
 	var getCertificate getCertificate
 	var server ctrlwebhook.Server
@@ -476,6 +483,7 @@ func serve(ctx context.Context, o *serveOptions) error {
 	})
 	var stopping atomic.Bool
 	server.Register(validatePath, sendAway(handler, &stopping))
+	server.Register(previewPath, sendAway(preview, &stopping))
 
 	// Three lives: ctx ends first, with the signal; serving ends after the drain
 	// time; what serving needs ends last.

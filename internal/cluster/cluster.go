@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -418,6 +419,13 @@ func (c *Cluster) Snapshot(ctx context.Context, refs routing.References, confirm
 		c.confirm(ctx, snap, confirm)
 	}
 	return snap, nil
+}
+
+// Ingresses returns the Ingresses of a namespace that the cache holds, in the order of
+// their names. It looks through all of them, which is rarely asked for: an index would
+// cost memory for each.
+func (c *Cluster) Ingresses(namespace string) []*networkingv1.Ingress {
+	return c.store.ingressesOf(namespace)
 }
 
 // coverage says what the cache has read, for an Ingress of that namespace.

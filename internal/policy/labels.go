@@ -86,6 +86,19 @@ func (r *Rules) LabelLimits(labels map[string]string) []string {
 	return limited
 }
 
+// SameLabels reports whether two sets of labels of a namespace have the same meaning
+// here.
+func SameLabels(a, b map[string]string) bool {
+	for _, name := range labelNames {
+		was, had := a[labelPrefix+name]
+		is, has := b[labelPrefix+name]
+		if had != has || was != is {
+			return false
+		}
+	}
+	return true
+}
+
 // key tells apart what the labels make of a Policy.
 func (c counted) key() string {
 	return strings.Join([]string{string(c.enforce), string(c.warn), string(c.audit)}, ",")
