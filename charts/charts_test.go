@@ -32,6 +32,7 @@ import (
 	"github.com/routegate/routegate/checks"
 	"github.com/routegate/routegate/internal/cluster"
 	"github.com/routegate/routegate/internal/leader"
+	"github.com/routegate/routegate/internal/policy"
 	"github.com/routegate/routegate/routing"
 	"github.com/routegate/routegate/webhook"
 )
@@ -161,7 +162,7 @@ func TestSchema(t *testing.T) {
 	}
 	closed("", schema)
 
-	optional := []string{".global", ".livenessProbe", ".readinessProbe", ".resources", ".affinity", ".webhook.namespaceSelector", ".webhook.objectSelector"}
+	optional := []string{".global", ".livenessProbe", ".readinessProbe", ".resources", ".affinity", ".policy", ".webhook.namespaceSelector", ".webhook.objectSelector"}
 	var complete func(path string, node map[string]any, value any)
 	complete = func(path string, node map[string]any, value any) {
 		properties, _ := resolve(node)["properties"].(map[string]any)
@@ -179,6 +180,25 @@ func TestSchema(t *testing.T) {
 		}
 	}
 	complete("", schema, values)
+}
+
+// The policy file that the chart writes is one that Routegate takes, also where Helm took
+// the word off for a boolean.
+func TestPolicyIsValid(t *testing.T) {
+	for _, object := range render(t, "--values", filepath.Join(chart, "ci", "everything-values.yaml")) {
+		if object.GetKind() != "ConfigMap" || !strings.HasSuffix(object.GetName(), "-policy") {
+			continue
+		}
+		text, _, err := unstructured.NestedString(object.Object, "data", "policy.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := policy.Parse("policy.yaml", []byte(text), checks.All()); err != nil {
+			t.Errorf("%v in\n%s", err, text)
+		}
+		return
+	}
+	t.Error("there is no policy file")
 }
 
 // What is made at random or from the cluster would be another at each rendering,

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -49,16 +48,13 @@ func DependencyKinds() []routing.Kind {
 type Dependencies struct {
 	Cluster Dependents
 	// Kinds are those of DependencyKinds that it says something about.
-	Kinds   []routing.Kind
-	Checks  []checks.Check
-	Policy  policy.Policy
+	Kinds []routing.Kind
+	// Rules returns the rules of now. It is asked once for each request. Rules for users
+	// do not match: who writes a Service need not write Ingresses.
+	Rules   func() *policy.Rules
 	Metrics *DependencyMetrics
 	// Log receives at V(1) one line per request.
 	Log logr.Logger
-
-	// enabled are the Checks that the Policy has not switched off, found once.
-	enabled     []checks.Check
-	findEnabled sync.Once
 }
 
 // Validate reports what is missing or wrong.
@@ -72,13 +68,13 @@ func (d *Dependencies) Validate() error {
 			errs = append(errs, fmt.Errorf("the field Kinds has %q: must be of %v", kind, DependencyKinds()))
 		}
 	}
-	if len(d.Checks) == 0 {
-		errs = append(errs, errors.New("the field Checks must not be empty"))
+	if d.Rules == nil {
+		errs = append(errs, errors.New("the field Rules must be set"))
 	}
 	if d.Metrics == nil {
 		errs = append(errs, errors.New("the field Metrics must be set"))
 	}
-	if err := errors.Join(checks.Validate(d.Checks), d.Policy.Validate(), errors.Join(errs...)); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("webhook: dependencies: %w", err)
 	}
 	return nil
@@ -151,14 +147,13 @@ func (d *Dependencies) judge(ctx context.Context, request *admissionv1.Admission
 	case c.ref.Kind == routing.IngressClasses:
 		return d.judgeClass(ctx, c.ref.Name, users)
 	}
-	d.findEnabled.Do(func() { d.enabled = d.Policy.Enabled(d.Checks) })
 	if c.service != nil && c.service.reselects() {
 		// That Pods cannot be read changes nothing but that less is said.
 		if c.service.pods, err = d.Cluster.ReadPods(ctx, c.service.new); err != nil {
 			d.Log.V(1).Info("live read failed", "kind", routing.Pods, "namespace", c.ref.Namespace, "name", c.ref.Name, "error", err.Error())
 		}
 	}
-	return d.judgeUsers(ctx, c, users)
+	return d.judgeUsers(ctx, d.Rules(), c, users)
 }
 
 // maxUsers is how many Ingresses are judged for one request.
@@ -167,15 +162,15 @@ const maxUsers = 100
 // judgeUsers judges one Ingress after the other, until enough is said or the time is
 // up. What the cache says of one that loses something is a rumour: the Ingress may
 // have gone before, as when a release is uninstalled. So that is confirmed.
-func (d *Dependencies) judgeUsers(ctx context.Context, c *change, users []*networkingv1.Ingress) losses {
+func (d *Dependencies) judgeUsers(ctx context.Context, rules *policy.Rules, c *change, users []*networkingv1.Ingress) losses {
 	var l losses
 	rest := 0
 	for i, ing := range users {
-		if i == maxUsers || len(l.lines) >= maxShown-1 || ctx.Err() != nil {
+		if i == maxUsers || len(l.lines) >= policy.MaxFindings-1 || ctx.Err() != nil {
 			rest = len(users) - i
 			break
 		}
-		lost, silent := d.lostBy(ctx, ing, c, nil, &l)
+		lost, silent := d.lostBy(ctx, rules, ing, c, nil, &l)
 		if silent {
 			return losses{}
 		}
@@ -190,7 +185,7 @@ func (d *Dependencies) judgeUsers(ctx context.Context, c *change, users []*netwo
 		if live == nil || live.DeletionTimestamp != nil {
 			continue
 		}
-		if lost, silent = d.lostBy(ctx, live, c, []routing.Ref{namespaceRef(ing)}, &l); silent {
+		if lost, silent = d.lostBy(ctx, rules, live, c, []routing.Ref{namespaceRef(ing)}, &l); silent {
 			return losses{}
 		}
 		for _, f := range lost {
@@ -207,14 +202,15 @@ func (d *Dependencies) judgeUsers(ctx context.Context, c *change, users []*netwo
 
 // lostBy returns what the Ingress loses by the change. It is silent where the namespace
 // is being deleted. Where a part cannot be judged, l says why.
-func (d *Dependencies) lostBy(ctx context.Context, ing *networkingv1.Ingress, c *change, confirm []routing.Ref, l *losses) (lost []checks.Finding, silent bool) {
+func (d *Dependencies) lostBy(ctx context.Context, rules *policy.Rules, ing *networkingv1.Ingress, c *change, confirm []routing.Ref, l *losses) (lost []checks.Finding, silent bool) {
 	snap, err := d.Cluster.Snapshot(ctx, routing.ReferencesOf(ing), confirm)
 	if err != nil {
 		d.Log.V(1).Info("no snapshot", "error", err.Error())
 		l.undecided = "the cluster could not be read"
 		return nil, false
 	}
-	switch ns, known := snap.Namespace(ing.Namespace); {
+	ns, known := snap.Namespace(ing.Namespace)
+	switch {
 	case known == routing.Unread:
 		l.undecided = fmt.Sprintf("Namespace %q was not read", ing.Namespace)
 		return nil, false
@@ -222,9 +218,7 @@ func (d *Dependencies) lostBy(ctx context.Context, ing *networkingv1.Ingress, c 
 		return nil, true
 	}
 	found := func(snap *routing.Snapshot) policy.Verdict {
-		return d.Policy.Decide(policy.Request{
-			Checks: d.enabled, New: checks.Run(d.enabled, ing, snap), Confirmed: snap.SettingsOf(ing).Confirmed, Now: snap.Now,
-		})
+		return verdictOf(rules, ing, snap, ns.Labels)
 	}
 	after := found(c.after(snap))
 	if len(after.Undecided) > 0 {
@@ -264,7 +258,7 @@ func (d *Dependencies) judgeClass(ctx context.Context, class string, users []*ne
 		}
 	}
 	var l losses
-	if len(lost) <= maxShown {
+	if len(lost) <= policy.MaxFindings {
 		// So few may have been deleted just before.
 		lost = slices.DeleteFunc(lost, func(ing *networkingv1.Ingress) bool {
 			live, err := d.Cluster.ReadIngress(ctx, ing.Namespace, ing.Name)

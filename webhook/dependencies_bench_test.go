@@ -57,9 +57,12 @@ func BenchmarkDependencies(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
+			rules, err := policy.File{}.Compile(checks.All())
+			if err != nil {
+				b.Fatal(err)
+			}
 			handler := &webhook.Dependencies{
-				Cluster: world, Kinds: webhook.DependencyKinds(), Checks: checks.All(),
-				Policy:  policy.Policy{Preset: policy.Standard, OnUndecided: policy.Allow},
+				Cluster: world, Kinds: webhook.DependencyKinds(), Rules: func() *policy.Rules { return rules },
 				Metrics: metrics, Log: logr.Discard(),
 			}
 			r, err := reviewOf(svc, nil)

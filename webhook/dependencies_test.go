@@ -166,8 +166,7 @@ var _ = Describe("Dependencies", func() {
 		handler = &webhook.Dependencies{
 			Cluster: world,
 			Kinds:   webhook.DependencyKinds(),
-			Checks:  checks.All(),
-			Policy:  policy.Policy{Preset: policy.Standard, OnUndecided: policy.Fail},
+			Rules:   rulesOf(policy.File{OnUndecided: policy.Fail}),
 			Metrics: metrics,
 			Log:     funcr.New(func(_, args string) { fmt.Fprintln(logged, args) }, funcr.Options{Verbosity: 1}),
 		}
@@ -279,13 +278,7 @@ var _ = Describe("Dependencies", func() {
 	})
 
 	It("finds nothing where the policy has switched the check off", func(ctx SpecContext) {
-		handler.Checks = nil
-		for _, c := range checks.All() {
-			if c.Name == "service-missing" || c.Name == "dead-path" {
-				c.Default = checks.Off
-			}
-			handler.Checks = append(handler.Checks, c)
-		}
+		handler.Rules = rulesOf(policy.File{Modes: map[string]checks.Mode{"service-missing": checks.Off, "dead-path": checks.Off}})
 		Expect(ask(ctx, dependencyReview(shop(), nil)).Warnings).To(BeEmpty())
 	})
 
@@ -380,11 +373,18 @@ var _ = Describe("Dependencies", func() {
 
 	It("names what it was not given", func() {
 		err := (&webhook.Dependencies{Kinds: []routing.Kind{routing.Pods}}).Validate()
-		for _, words := range []string{"Cluster must be set", `Kinds has "Pod": must be of [Service Secret IngressClass]`, "Checks must not be empty", "Metrics must be set", "preset"} {
+		for _, words := range []string{"Cluster must be set", `Kinds has "Pod": must be of [Service Secret IngressClass]`, "Rules must be set", "Metrics must be set"} {
 			Expect(err).To(MatchError(ContainSubstring(words)))
 		}
 	})
 })
+
+// rulesOf returns the rules of a file for all checks, always the same.
+func rulesOf(file policy.File) func() *policy.Rules {
+	rules, err := file.Compile(checks.All())
+	Expect(err).NotTo(HaveOccurred())
+	return func() *policy.Rules { return rules }
+}
 
 // broken is a Service that is not written as one.
 type broken struct{ *corev1.Service }

@@ -10,6 +10,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/routegate/routegate/checks"
+	"github.com/routegate/routegate/internal/policy"
 	"github.com/routegate/routegate/routing"
 )
 
@@ -106,9 +107,9 @@ func plural(n int, one, many string) string {
 // many Ingresses were not looked at. Where there is nothing to say, that is not said.
 func (l *losses) shorten(rest int) {
 	var left []string
-	if len(l.lines) > maxShown || (len(l.lines) == maxShown && rest > 0) {
-		left = append(left, fmt.Sprintf("%d more", len(l.lines)-(maxShown-1)))
-		l.lines = l.lines[:maxShown-1]
+	if len(l.lines) > policy.MaxFindings || (len(l.lines) == policy.MaxFindings && rest > 0) {
+		left = append(left, fmt.Sprintf("%d more", len(l.lines)-(policy.MaxFindings-1)))
+		l.lines = l.lines[:policy.MaxFindings-1]
 	}
 	if rest > 0 {
 		left = append(left, plural(rest, "Ingress", "Ingresses")+" not looked at")

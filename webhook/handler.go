@@ -14,7 +14,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -44,15 +43,12 @@ type Cluster interface {
 // is safe for concurrent use.
 type Handler struct {
 	Cluster Cluster
-	Checks  []checks.Check
-	Policy  policy.Policy
+	// Rules returns the rules of now. It is asked once for each request, which is
+	// answered by these alone.
+	Rules   func() *policy.Rules
 	Metrics *Metrics
 	// Log receives one line per denial, and at V(1) one per request.
 	Log logr.Logger
-
-	// enabled are the Checks that the Policy has not switched off, found once.
-	enabled     []checks.Check
-	findEnabled sync.Once
 }
 
 // Validate reports what is missing or wrong.
@@ -61,13 +57,15 @@ func (h *Handler) Validate() error {
 	if h.Cluster == nil {
 		errs = append(errs, errors.New("the field Cluster must be set"))
 	}
-	if len(h.Checks) == 0 {
-		errs = append(errs, errors.New("the field Checks must not be empty"))
+	if h.Rules == nil {
+		errs = append(errs, errors.New("the field Rules must be set"))
+	} else {
+		errs = append(errs, checks.Validate(h.Rules().Checks()))
 	}
 	if h.Metrics == nil {
 		errs = append(errs, errors.New("the field Metrics must be set"))
 	}
-	if err := errors.Join(checks.Validate(h.Checks), h.Policy.Validate(), errors.Join(errs...)); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("webhook: %w", err)
 	}
 	return nil
@@ -105,7 +103,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d := h.decide(ctx, review)
 	outcome := d.outcome()
 	h.Metrics.observe(string(d.operation), outcome, time.Since(start))
-	h.Metrics.count(d.verdict)
+	h.Metrics.count(d)
 	h.log(d, outcome)
 
 	if d.verdict.Fails() {
@@ -156,8 +154,8 @@ func readReview(w http.ResponseWriter, r *http.Request, kinds ...metav1.GroupVer
 	if err := json.Unmarshal(body, review); err != nil {
 		return nil, bad(http.StatusBadRequest, "body: not an AdmissionReview: %v", err)
 	}
-	if want := admissionv1.SchemeGroupVersion.String(); review.APIVersion != want || review.Kind != "AdmissionReview" {
-		return nil, bad(http.StatusBadRequest, "body: is %q of %q: must be AdmissionReview of %s", review.Kind, review.APIVersion, want)
+	if version := admissionv1.SchemeGroupVersion.String(); review.APIVersion != version || review.Kind != "AdmissionReview" {
+		return nil, bad(http.StatusBadRequest, "body: is %q of %q: must be AdmissionReview of %s", review.Kind, review.APIVersion, version)
 	}
 	// The review has copies. A Secret is not to stay here.
 	clear(body)
@@ -179,7 +177,13 @@ type decision struct {
 	request   *admissionv1.AdmissionRequest
 	operation admissionv1.Operation
 	ingress   *networkingv1.Ingress
-	verdict   policy.Verdict
+	// rules are those by which the whole request is answered, and policy is what they
+	// say of it, nil where they were not asked.
+	rules   *policy.Rules
+	policy  *policy.Policy
+	verdict policy.Verdict
+	// labelFaults are the labels of the namespace that mean nothing.
+	labelFaults []string
 	// confirmed is true when denials were found again in a fresh read.
 	confirmed bool
 }
@@ -187,12 +191,12 @@ type decision struct {
 // decide judges the request. It never panics: that would close the connection,
 // and an API server with failurePolicy Fail would refuse the write.
 func (h *Handler) decide(ctx context.Context, review *admissionv1.AdmissionReview) (d decision) {
-	d = decision{request: review.Request, operation: review.Request.Operation}
+	d = decision{request: review.Request, operation: review.Request.Operation, rules: h.Rules()}
 	defer func() {
 		if p := recover(); p != nil {
 			h.Log.Error(fmt.Errorf("panic: %v", p), "no verdict", "namespace", d.request.Namespace, "name", d.request.Name,
 				"stack", string(debug.Stack()))
-			d.verdict = h.Policy.NoVerdict("Routegate failed on this request")
+			d.verdict = d.rules.NoVerdict("Routegate failed on this request")
 		}
 	}()
 
@@ -201,14 +205,14 @@ func (h *Handler) decide(ctx context.Context, review *admissionv1.AdmissionRevie
 	}
 	ing, err := decodeIngress(review.Request.Object.Raw)
 	if err != nil {
-		d.verdict = h.Policy.NoVerdict("request.object: " + err.Error())
+		d.verdict = d.rules.NoVerdict("request.object: " + err.Error())
 		return d
 	}
 	d.ingress = ing
 	var old *networkingv1.Ingress
 	if d.operation == admissionv1.Update {
 		if old, err = decodeIngress(review.Request.OldObject.Raw); err != nil {
-			d.verdict = h.Policy.NoVerdict("request.oldObject: " + err.Error())
+			d.verdict = d.rules.NoVerdict("request.oldObject: " + err.Error())
 			return d
 		}
 	}
@@ -222,8 +226,16 @@ func (h *Handler) decide(ctx context.Context, review *admissionv1.AdmissionRevie
 	if old != nil {
 		old.Namespace = review.Request.Namespace
 	}
-	d.verdict, d.confirmed = h.judge(ctx, ing, old, review.Request.DryRun != nil && *review.Request.DryRun)
+	h.judge(ctx, &d, old)
 	return d
+}
+
+// shown is how many findings the answer shows.
+func (d decision) shown() int {
+	if d.policy == nil {
+		return policy.MaxFindings
+	}
+	return d.policy.Shown()
 }
 
 func decodeIngress(raw []byte) (*networkingv1.Ingress, error) {
@@ -262,36 +274,33 @@ type sentIngress struct {
 // fresh reads of everything that the denial rests on: only what both find is
 // denied. What lets warnings say more is read then as well, or alone where nothing is
 // denied; that this fails changes nothing.
-func (h *Handler) judge(ctx context.Context, ing, old *networkingv1.Ingress, dryRun bool) (policy.Verdict, bool) {
-	h.findEnabled.Do(func() { h.enabled = h.Policy.Enabled(h.Checks) })
-	enabled := h.enabled
-	if len(enabled) == 0 {
-		return policy.Verdict{}, false
-	}
+func (h *Handler) judge(ctx context.Context, d *decision, old *networkingv1.Ingress) {
+	ing := d.ingress
 	refs := routing.ReferencesOf(ing, old)
 	verdictOf := func(confirm []routing.Ref) (policy.Verdict, *routing.Snapshot) {
 		snap, err := h.Cluster.Snapshot(ctx, refs, confirm)
 		if err != nil {
 			h.Log.V(1).Info("no snapshot", "error", err.Error())
-			return h.Policy.NoVerdict("the cluster could not be read"), nil
+			return d.rules.NoVerdict("the cluster could not be read"), nil
 		}
-		r := policy.Request{
-			Checks: enabled, New: checks.Run(enabled, ing, snap), Confirmed: snap.SettingsOf(ing).Confirmed,
-			DryRun: dryRun, Now: snap.Now,
+		if _, known := snap.Namespace(ing.Namespace); known != routing.Present && len(confirm) == 0 {
+			// It is too new for the cache, and its labels decide.
+			if snap, err = h.Cluster.Snapshot(ctx, refs, []routing.Ref{namespaceRef(ing)}); err != nil {
+				h.Log.V(1).Info("no snapshot", "error", err.Error())
+				return d.rules.NoVerdict("the cluster could not be read"), nil
+			}
 		}
-		if old != nil && h.Policy.CouldDeny(r) {
-			r.Old = checks.Run(enabled, old, snap)
-		}
-		r.Namespace, _ = snap.Namespace(ing.Namespace)
-		return h.Policy.Decide(r), snap
+		return d.verdictIn(snap, old), snap
 	}
 
 	first, snap := verdictOf(nil)
-	help := helpful(first)
+	d.verdict = first
+	help := helpful(first, d.shown())
 	if len(first.Denied) == 0 && len(help) > 0 {
 		if explained, read := verdictOf(help); read != nil {
 			// Its denials, if there are any by now, are not confirmed.
-			return agreed(nil, explained), false
+			d.verdict = agreed(nil, explained)
+			return
 		}
 	}
 	for denied := first.Denied; len(denied) > 0; {
@@ -299,25 +308,55 @@ func (h *Handler) judge(ctx context.Context, ing, old *networkingv1.Ingress, dry
 		denied = denied[len(batch):]
 		second, fresh := verdictOf(append(evidence(batch, ing, snap), help...))
 		if fresh == nil {
-			return second, false
+			d.verdict = second
+			return
 		}
 		if reason := fresh.CoverageOf(namespaceRef(ing)); !reason.Read {
-			return h.Policy.NoVerdict(fmt.Sprintf("Namespace %q: %s", ing.Namespace, reason.Reason)), false
+			d.verdict = d.rules.NoVerdict(fmt.Sprintf("Namespace %q: %s", ing.Namespace, reason.Reason))
+			return
 		}
 		second = agreed(batch, second)
 		if len(second.Denied) > 0 || len(second.Undecided) > 0 || len(denied) == 0 {
-			return second, true
+			d.verdict, d.confirmed = second, true
+			return
 		}
 	}
-	return first, false
 }
 
-// helpful names what would let the findings say more, no more than an answer shows.
-func helpful(v policy.Verdict) []routing.Ref {
+// verdictIn judges the request in a Snapshot, by what the rules say of it there.
+func (d *decision) verdictIn(snap *routing.Snapshot, old *networkingv1.Ingress) policy.Verdict {
+	ing := d.ingress
+	ns, _ := snap.Namespace(ing.Namespace)
+	subject := policy.Subject{
+		Namespace: ing.Namespace, Class: snap.ClassOf(ing).Name, Labels: ing.Labels,
+		User: d.request.UserInfo.Username, Groups: d.request.UserInfo.Groups,
+	}
+	if ns != nil {
+		subject.NamespaceLabels = ns.Labels
+	}
+	p := d.rules.For(subject)
+	d.policy, d.labelFaults = p, d.rules.LabelFaults(subject.NamespaceLabels)
+	enabled := p.Enabled(d.rules.Checks())
+	if len(enabled) == 0 {
+		return policy.Verdict{}
+	}
+	r := policy.Request{
+		Checks: enabled, New: checks.Run(enabled, ing, snap), Confirmed: snap.SettingsOf(ing).Confirmed,
+		DryRun: d.request.DryRun != nil && *d.request.DryRun, Namespace: ns, Now: snap.Now,
+	}
+	if old != nil && p.CouldDeny(r) {
+		r.Old = checks.Run(enabled, old, snap)
+	}
+	return p.Decide(r)
+}
+
+// helpful names what would let the findings say more, no more than so many, which an
+// answer shows.
+func helpful(v policy.Verdict, shown int) []routing.Ref {
 	var refs []routing.Ref
 	for _, w := range v.Warned {
 		for _, ref := range w.ExplainedBy {
-			if len(refs) < maxShown && !slices.Contains(refs, ref) {
+			if len(refs) < shown && !slices.Contains(refs, ref) {
 				refs = append(refs, ref)
 			}
 		}
@@ -401,7 +440,8 @@ func (h *Handler) log(d decision, outcome string) {
 	if outcome == outcomeDenied {
 		denied := d.verdict.Denied
 		h.Log.Info("denied", append(values, "confirmed", d.confirmed, "count", len(denied),
-			"findings", texts(denied[:min(len(denied), maxShown)]))...)
+			"policyRule", strings.Join(setBy(d.verdict, names(denied)), ","),
+			"findings", texts(denied[:min(len(denied), d.shown())]))...)
 		return
 	}
 	h.Log.V(1).Info("answered", values...)

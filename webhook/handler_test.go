@@ -128,6 +128,8 @@ func review(operation admissionv1.Operation, ing, old *networkingv1.Ingress) *ad
 var _ = Describe("Handler", func() {
 	var (
 		world    *twoViews
+		file     policy.File
+		list     []checks.Check
 		handler  *webhook.Handler
 		registry *prometheus.Registry
 		logged   *atomic.Int32
@@ -142,14 +144,18 @@ var _ = Describe("Handler", func() {
 			Expect(view.Apply(service("web"))).To(Succeed())
 			Expect(view.Apply(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "app"}})).To(Succeed())
 		}
+		file, list = policy.File{}, onlyCertain()
 		registry = prometheus.NewRegistry()
 		metrics, err := webhook.NewMetrics(registry)
 		Expect(err).NotTo(HaveOccurred())
 		logged = &atomic.Int32{}
 		handler = &webhook.Handler{
 			Cluster: world,
-			Checks:  onlyCertain(),
-			Policy:  policy.Policy{Preset: policy.Standard, OnUndecided: policy.Allow},
+			Rules: func() *policy.Rules {
+				rules, err := file.Compile(list)
+				Expect(err).NotTo(HaveOccurred())
+				return rules
+			},
 			Metrics: metrics,
 			Log:     logr.New(countingSink{logged}),
 		}
@@ -217,7 +223,9 @@ var _ = Describe("Handler", func() {
 		Expect(resp.Result.Details.Causes).To(ConsistOf(metav1.StatusCause{
 			Type: "service-missing", Field: "spec.rules[0].http.paths[0].backend.service.name", Message: missing,
 		}))
-		Expect(resp.AuditAnnotations).To(Equal(map[string]string{"denied": "service-missing"}))
+		Expect(resp.AuditAnnotations).To(Equal(map[string]string{
+			"checks": "service-missing", "denied": "service-missing", "mode": "deny", "confirmed": "true", "policy-rule": "preset standard",
+		}))
 		Expect(counted("CREATE", "denied")).To(Equal(1.0))
 		Expect(logged.Load()).To(BeEquivalentTo(1))
 		Expect(testutil.GatherAndCount(registry, "routegate_findings_total")).To(Equal(1))
@@ -236,7 +244,7 @@ var _ = Describe("Handler", func() {
 	})
 
 	It("cuts and cleans warnings", func(ctx SpecContext) {
-		handler.Policy.Preset = policy.Observe
+		file.Preset = policy.Observe
 		ing := ingress("api", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k")
 		ing.Spec.Rules[0].HTTP.Paths[0].Backend.Service.Name = "evil\x1b[2J\u202e" + strings.Repeat("ü", 400)
 		resp := ask(ctx, review(admissionv1.Create, ing, nil))
@@ -248,6 +256,80 @@ var _ = Describe("Handler", func() {
 			Expect(utf8.RuneCountInString(warning)).To(BeNumerically("<=", 256))
 			Expect(strings.ContainsAny(warning, "\x1b\u202e\n")).To(BeFalse(), warning)
 		}
+	})
+
+	Describe("by a policy file", func() {
+		inNamespace := func(labels map[string]string, views ...*cluster.Static) {
+			GinkgoHelper()
+			for _, view := range views {
+				Expect(view.Apply(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "app", Labels: labels}})).To(Succeed())
+			}
+		}
+		warn := map[string]checks.Mode{"service-missing": checks.Warn}
+
+		It("decides by the user, the groups, the class and the labels", func(ctx SpecContext) {
+			file.Rules = []policy.Rule{{
+				Name: "team", Terms: policy.Terms{Modes: warn},
+				Match: policy.Match{
+					Namespaces: []string{"app"}, Classes: []string{"nginx"}, Users: []string{"mia"}, Groups: []string{"team"},
+					ObjectSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
+				},
+			}}
+			ing := ingress("api")
+			ing.Labels = map[string]string{"app": "web"}
+			r := review(admissionv1.Create, ing, nil)
+			r.Request.UserInfo.Username, r.Request.UserInfo.Groups = "mia", []string{"all", "team"}
+			resp := ask(ctx, r)
+			Expect(resp.Allowed).To(BeTrue())
+			Expect(resp.Warnings).To(Equal([]string{missing}))
+			Expect(resp.AuditAnnotations).To(Equal(map[string]string{
+				"checks": "service-missing", "warned": "service-missing", "mode": "warn", "policy-rule": "rule team",
+			}))
+
+			r.Request.UserInfo.Groups = []string{"all"}
+			Expect(ask(ctx, r).Allowed).To(BeFalse())
+		})
+		It("only records what is in mode audit", func(ctx SpecContext) {
+			file.Modes = map[string]checks.Mode{"service-missing": policy.Audit}
+			resp := ask(ctx, review(admissionv1.Create, ingress("api"), nil))
+			Expect(resp.Allowed).To(BeTrue())
+			Expect(resp.Warnings).To(BeEmpty())
+			Expect(resp.AuditAnnotations).To(Equal(map[string]string{
+				"checks": "service-missing", "audited": "service-missing", "mode": "audit", "policy-rule": "modes",
+			}))
+			Expect(counted("CREATE", "allowed")).To(Equal(1.0))
+		})
+		It("denies only by labels that a fresh read confirms", func(ctx SpecContext) {
+			file.Preset = policy.Observe
+			inNamespace(map[string]string{policy.EnforceLabel: "standard"}, world.cached)
+			resp := ask(ctx, review(admissionv1.Create, ingress("api"), nil))
+			Expect(resp.Allowed).To(BeTrue())
+			Expect(resp.Warnings).To(Equal([]string{missing}))
+
+			inNamespace(map[string]string{policy.EnforceLabel: "standard"}, world.live)
+			Expect(ask(ctx, review(admissionv1.Create, ingress("api"), nil)).Allowed).To(BeFalse())
+		})
+		It("reads the labels of a namespace that is too new for the cache", func(ctx SpecContext) {
+			Expect(world.cached.Delete(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "app"}})).To(Succeed())
+			inNamespace(map[string]string{policy.EnforceLabel: "off"}, world.live)
+			resp := ask(ctx, review(admissionv1.Create, ingress("api"), nil))
+			Expect(resp.Allowed).To(BeTrue())
+			Expect(resp.Warnings).To(BeEmpty())
+			Expect(world.confirmed.Load()).To(Equal([]routing.Ref{{Kind: routing.Namespaces, Name: "app"}}))
+		})
+		It("warns of labels that mean nothing", func(ctx SpecContext) {
+			inNamespace(map[string]string{policy.WarnLabel: "yes"}, world.cached, world.live)
+			resp := ask(ctx, review(admissionv1.Create, ingress("web"), nil))
+			Expect(resp.Warnings).To(Equal([]string{
+				`Namespace label routegate.dev/warn="yes" means nothing and does not count; must be one of off, observe, standard, strict`,
+			}))
+		})
+		It("shows as many findings as it says", func(ctx SpecContext) {
+			file.MaxFindings = 2
+			resp := ask(ctx, review(admissionv1.Create, ingress("a", "b", "c", "d"), nil))
+			Expect(resp.Result.Details.Causes).To(HaveLen(2))
+			Expect(resp.Result.Message).To(HaveSuffix("\n- and 2 more"))
+		})
 	})
 
 	Describe("what is let through unexamined", func() {
@@ -373,7 +455,7 @@ var _ = Describe("Handler", func() {
 			Expect(resp.Allowed).To(BeTrue())
 			Expect(resp.Warnings).To(ConsistOf(ContainSubstring(reason)))
 
-			handler.Policy.OnUndecided = policy.Fail
+			file.OnUndecided = policy.Fail
 			body, err := json.Marshal(review(admissionv1.Create, ingress("api"), nil))
 			Expect(err).NotTo(HaveOccurred())
 			status, text := post(ctx, "/", "application/json", body)
@@ -390,12 +472,13 @@ var _ = Describe("Handler", func() {
 			verdicts(ctx, "Routegate failed on this request")
 		})
 		It("answers as the policy says when a check panics", func(ctx SpecContext) {
-			handler.Checks = []checks.Check{{Name: "broken", Title: "broken", Text: "broken", Since: "0", Default: checks.Deny,
+			list = []checks.Check{{Name: "broken", Title: "broken", Text: "broken", Since: "0", Default: checks.Deny,
 				Run: func(*networkingv1.Ingress, *routing.Snapshot) []checks.Finding { panic("oops") }}}
 			verdicts(ctx, "the check failed")
 		})
 		It("answers as the policy says when nothing was read", func(ctx SpecContext) {
 			world.cached = cluster.NewStatic(routing.Namespaces)
+			Expect(world.cached.Apply(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "app"}})).To(Succeed())
 			verdicts(ctx, "IngressClass: not read")
 		})
 		It("answers as the policy says when the Ingress does not decode", func(ctx SpecContext) {
@@ -409,7 +492,7 @@ var _ = Describe("Handler", func() {
 		const plain = `Service "web" has no endpoints (no-endpoints-at-all)`
 		pods := routing.Ref{Kind: routing.Pods, Namespace: "app", Name: "web"}
 		BeforeEach(func() {
-			handler.Checks = checks.All()
+			list = checks.All()
 			svc := service("web")
 			svc.Spec.Selector = map[string]string{"app": "web"}
 			for _, view := range []*cluster.Static{world.cached, world.live} {
@@ -498,8 +581,8 @@ var _ = Describe("Handler", func() {
 
 	It("names what is missing when it is built incompletely", func() {
 		err := (&webhook.Handler{}).Validate()
-		Expect(err).To(MatchError(And(ContainSubstring("Cluster must be set"), ContainSubstring("Checks must not be empty"),
-			ContainSubstring("Metrics must be set"), ContainSubstring("preset"))))
+		Expect(err).To(MatchError(And(ContainSubstring("Cluster must be set"), ContainSubstring("Rules must be set"),
+			ContainSubstring("Metrics must be set"))))
 	})
 })
 

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/routegate/routegate/internal/policy"
 )
 
 // The outcomes of a request, as metrics and logs name them.
@@ -17,6 +15,7 @@ const (
 	outcomeWarned    = "warned"
 	outcomeDenied    = "denied"
 	outcomeUndecided = "undecided" // allowed, with a part on which there was no verdict
+	outcomeAudited   = "audited"   // of a finding: only recorded
 	outcomeFailed    = "failed"    // no verdict, answered with 500
 	outcomeInvalid   = "invalid"   // not an AdmissionReview about an Ingress, answered with 4xx
 )
@@ -56,8 +55,8 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		}, []string{"operation"}),
 		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "routegate_findings_total",
-			Help: "Findings at admission by check and what became of them (denied, warned, undecided).",
-		}, []string{"check", "outcome"}),
+			Help: "Findings at admission by check, operation, mode of the check (deny, warn, audit) and what became of them (denied, warned, undecided, audited).",
+		}, []string{"check", "operation", "mode", "outcome"}),
 	}
 	return m, errors.Join(r.Register(m.requests), r.Register(m.duration), r.Register(m.findings))
 }
@@ -65,26 +64,41 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 // operations are the values of the label operation; anything else is "OTHER".
 var operations = map[string]bool{"CREATE": true, "UPDATE": true, "DELETE": true, "CONNECT": true}
 
-func (m *Metrics) observe(operation, outcome string, took time.Duration) {
+// operationLabel is the value of the label operation.
+func operationLabel(operation string) string {
 	if !operations[operation] {
-		operation = "OTHER"
+		return "OTHER"
 	}
+	return operation
+}
+
+func (m *Metrics) observe(operation, outcome string, took time.Duration) {
+	operation = operationLabel(operation)
 	m.requests.WithLabelValues(operation, outcome).Inc()
 	m.duration.WithLabelValues(operation).Observe(took.Seconds())
 }
 
-func (m *Metrics) count(v policy.Verdict) {
-	for _, f := range v.Denied {
-		m.findings.WithLabelValues(f.Check, outcomeDenied).Inc()
-	}
-	for _, w := range v.Warned {
-		m.findings.WithLabelValues(w.Check, outcomeWarned).Inc()
-	}
-	for _, f := range v.Undecided {
-		check := f.Check
+// count counts the findings of a decision. One that is about no single check is counted
+// for the check "all", which has the mode "none".
+func (m *Metrics) count(d decision) {
+	operation := operationLabel(string(d.operation))
+	add := func(check, outcome string) {
+		mode := string(d.verdict.Mode(check))
 		if check == "" {
-			check = "all"
+			check, mode = "all", "none"
 		}
-		m.findings.WithLabelValues(check, outcomeUndecided).Inc()
+		m.findings.WithLabelValues(check, operation, mode, outcome).Inc()
+	}
+	for _, f := range d.verdict.Denied {
+		add(f.Check, outcomeDenied)
+	}
+	for _, w := range d.verdict.Warned {
+		add(w.Check, outcomeWarned)
+	}
+	for _, f := range d.verdict.Undecided {
+		add(f.Check, outcomeUndecided)
+	}
+	for _, f := range d.verdict.Audited {
+		add(f.Check, outcomeAudited)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -16,13 +17,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/routegate/routegate/checks"
+	"github.com/routegate/routegate/internal/policy"
 )
 
 // Bounds on what a response says. The API server cuts warnings at 256 runes once
 // all webhooks together exceed 4096, and keeps audit annotations of moderate
 // size.
 const (
-	maxShown      = 10   // findings in a denial, and warnings
+	maxWarnings   = 10   // warnings
 	maxNamed      = 3    // checks named beside a reason for no verdict
 	maxWarning    = 256  // runes of a warning
 	maxAnnotation = 1024 // bytes of the value of an audit annotation
@@ -51,7 +53,7 @@ func denial(d decision) *metav1.Status {
 		Reason:  metav1.StatusReasonForbidden,
 		Details: &metav1.StatusDetails{Group: "networking.k8s.io", Kind: "ingresses", Name: nameOf(d)},
 	}
-	shown := denied[:min(len(denied), maxShown)]
+	shown := denied[:min(len(denied), d.shown())]
 	for _, f := range shown {
 		field := ""
 		if f.Field != nil {
@@ -76,12 +78,13 @@ func denial(d decision) *metav1.Status {
 }
 
 // warnings are what the user reads beside the answer, gravest first: no verdict,
-// what would have denied, what only warns.
+// namespace labels without meaning, what would have denied, what only warns.
 func warnings(d decision) []string {
 	var all []string
 	if text := undecidedText(d.verdict.Undecided); text != "" {
 		all = append(all, "no verdict on parts of this Ingress: "+text)
 	}
+	all = append(all, d.labelFaults...)
 	for _, w := range d.verdict.Warned {
 		if w.Because != "" {
 			all = append(all, fmt.Sprintf("%s [%s]", w.Finding, w.Because))
@@ -92,8 +95,9 @@ func warnings(d decision) []string {
 			all = append(all, w.String())
 		}
 	}
-	if more := len(all) - maxShown; more > 0 {
-		all = append(all[:maxShown-1], fmt.Sprintf("and %d more", more+1))
+	if most := min(d.shown(), maxWarnings); len(all) > most {
+		more := len(all) - most
+		all = append(all[:most-1], fmt.Sprintf("and %d more", more+1))
 	}
 	for i := range all {
 		all[i] = bounded(printable(all[i]))
@@ -124,8 +128,9 @@ func undecidedText(findings []checks.Finding) string {
 	return strings.Join(reasons, "; ")
 }
 
-// auditAnnotations name the checks by what became of them. The API server
-// prefixes the keys with the webhook's name.
+// auditAnnotations name the checks with findings: all, and by what became of them; the
+// gravest of their modes and what set them; and whether denials were found again in a
+// fresh read. The API server prefixes the keys with the webhook's name.
 func auditAnnotations(d decision) map[string]string {
 	annotations := map[string]string{}
 	add := func(key string, names []string) {
@@ -134,17 +139,43 @@ func auditAnnotations(d decision) map[string]string {
 			annotations[key] = value[:min(len(value), maxAnnotation)]
 		}
 	}
+	v := d.verdict
 	var warned []string
-	for _, w := range d.verdict.Warned {
+	for _, w := range v.Warned {
 		warned = append(warned, w.Check)
 	}
-	add("denied", names(d.verdict.Denied))
+	denied, undecided, audited := names(v.Denied), names(v.Undecided), names(v.Audited)
+	found := slices.Concat(denied, warned, undecided, audited)
+	for _, mode := range []checks.Mode{policy.Audit, checks.Warn, checks.Deny} {
+		if slices.ContainsFunc(found, func(check string) bool { return v.Mode(check) == mode }) {
+			annotations["mode"] = string(mode)
+		}
+	}
+	if len(denied) > 0 {
+		annotations["confirmed"] = strconv.FormatBool(d.confirmed)
+	}
+	add("policy-rule", setBy(v, found))
+	add("checks", found)
+	add("denied", denied)
 	add("warned", warned)
-	add("undecided", names(d.verdict.Undecided))
-	if len(d.verdict.Undecided) > 0 && annotations["undecided"] == "" {
+	add("undecided", undecided)
+	add("audited", audited)
+	if len(v.Undecided) > 0 && annotations["undecided"] == "" {
 		annotations["undecided"] = "all"
 	}
 	return annotations
+}
+
+// setBy names what set the modes of the checks, each once, sorted.
+func setBy(v policy.Verdict, checks []string) []string {
+	var list []string
+	for _, check := range checks {
+		if by := v.SetBy(check); by != "" {
+			list = append(list, by)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 func names(findings []checks.Finding) []string {

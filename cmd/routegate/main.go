@@ -17,7 +17,7 @@ import (
 // Exit codes of the command.
 const (
 	exitOK      = 0
-	exitDiffers = 1 // a comparison found a difference, or a probe not what it expects
+	exitDiffers = 1 // a comparison found a difference, a probe not what it expects, or a file is not valid
 	exitError   = 2 // the command could not do its work
 )
 
@@ -32,7 +32,7 @@ func run() int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(explainCommand(), probeCommand(), routesCommand(newSourceOptions()), serveCommand(), traceCommand(newSourceOptions()), versionCommand())
+	root.AddCommand(explainCommand(), policyCommand(), probeCommand(), routesCommand(newSourceOptions()), serveCommand(), traceCommand(newSourceOptions()), versionCommand())
 
 	// The first signal asks for an orderly end; a second one ends at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -51,7 +51,7 @@ func run() int {
 
 // exitCode is the exit code of a command that ended with the error.
 func exitCode(err error) int {
-	if errors.Is(err, errDiffers) || errors.Is(err, errNotFound) {
+	if errors.Is(err, errDiffers) || errors.Is(err, errNotFound) || errors.Is(err, errInvalid) {
 		return exitDiffers
 	}
 	return exitError

@@ -11,7 +11,6 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/routegate/routegate/checks"
 	"github.com/routegate/routegate/internal/cluster"
 	"github.com/routegate/routegate/routing"
 	"github.com/routegate/routegate/webhook"
@@ -48,8 +47,8 @@ func parseReverse(names []string, access cluster.SecretAccess) ([]routing.Kind, 
 }
 
 // dependencies returns what answers at dependenciesPath.
-func (o *serveOptions) dependencies(cl *cluster.Cluster, registry prometheus.Registerer, log logr.Logger) (*webhook.Dependencies, error) {
-	kinds, err := parseReverse(o.reverse, cluster.SecretAccess(o.secretAccess))
+func (o *serveOptions) dependencies(cl *cluster.Cluster, rules *policySource, registry prometheus.Registerer, log logr.Logger) (*webhook.Dependencies, error) {
+	kinds, err := parseReverse(o.reverse, cluster.SecretAccess(rules.started.SecretAccess))
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +57,7 @@ func (o *serveOptions) dependencies(cl *cluster.Cluster, registry prometheus.Reg
 		return nil, err
 	}
 	d := &webhook.Dependencies{
-		Cluster: cl, Kinds: kinds, Checks: checks.All(), Policy: o.policy(), Metrics: metrics, Log: log.WithName("webhook"),
+		Cluster: cl, Kinds: kinds, Rules: rules.Rules, Metrics: metrics, Log: log.WithName("webhook"),
 	}
 	return d, d.Validate()
 }

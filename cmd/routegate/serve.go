@@ -36,7 +36,6 @@ import (
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/routegate/routegate/certs"
-	"github.com/routegate/routegate/checks"
 	"github.com/routegate/routegate/internal/cluster"
 	"github.com/routegate/routegate/internal/leader"
 	"github.com/routegate/routegate/internal/policy"
@@ -47,6 +46,9 @@ import (
 
 // validatePath is where the API server sends Ingresses.
 const validatePath = "/validate-ingress"
+
+// previewPath is where the API server sends Namespaces of which a label changes.
+const previewPath = "/validate-namespaces"
 
 // webhookName is the name of the webhook for Ingresses in the chart's webhook
 // configuration, as denials spell it.
@@ -95,6 +97,8 @@ type serveOptions struct {
 	metricsAddress string
 	drainTime      time.Duration
 
+	policyFile       string
+	pod              string
 	preset           string
 	onUndecided      string
 	gracePeriod      time.Duration
@@ -110,6 +114,9 @@ type serveOptions struct {
 
 	verbosity int
 	logFormat string
+
+	// flags tell which flags were given.
+	flags *pflag.FlagSet
 }
 
 func serveCommand() *cobra.Command {
@@ -132,6 +139,7 @@ func serveCommand() *cobra.Command {
 }
 
 func (o *serveOptions) addFlags(f *pflag.FlagSet) {
+	o.flags = f
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file; without it, the cluster that this process runs in")
 	f.StringVar(&o.bindAddress, "bind-address", "", "address to serve the webhook on; all when empty")
 	f.IntVar(&o.port, "port", 9443, "port to serve the webhook on")
@@ -148,6 +156,8 @@ func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
 	f.StringVar(&o.metricsAddress, "metrics-address", ":8080", "address of /metrics; none when empty")
 	f.DurationVar(&o.drainTime, "drain-time", 10*time.Second, "how long to go on serving after /readyz has begun to fail, when told to stop")
+	f.StringVar(&o.policyFile, "policy", "", "policy file; it is read again when it changes. What it leaves out is as the flags have it")
+	f.StringVar(&o.pod, "pod", "", "NAMESPACE/NAME/UID of the Pod that this process runs in, to write an Event on it when a changed policy file is refused")
 	f.StringVar(&o.preset, "preset", string(policy.Standard), "modes of the checks: observe, standard or strict")
 	f.StringVar(&o.onUndecided, "on-undecided", string(policy.Allow), "what to do without a verdict: allow (with a warning) or fail (so that failurePolicy applies)")
 	f.DurationVar(&o.gracePeriod, "grace-period", 0, "age up to which a namespace is new, where what is missing only warns")
@@ -251,6 +261,11 @@ func (o *serveOptions) validate() error {
 	if err := o.policy().Validate(); err != nil {
 		errs = append(errs, err)
 	}
+	if o.pod != "" {
+		if _, err := parsePod(o.pod); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -281,6 +296,68 @@ func (o *serveOptions) policy() policy.Policy {
 	}
 }
 
+// file is what the flags say, as a policy file would.
+func (o *serveOptions) file() (policy.File, error) {
+	given, err := readSettings(o.settingsFile)
+	if err != nil {
+		return policy.File{}, err
+	}
+	return policy.File{
+		Terms:        policy.Terms{Preset: policy.Preset(o.preset), GracePeriod: o.gracePeriod.String()},
+		OnUndecided:  policy.OnUndecided(o.onUndecided),
+		SecretAccess: o.secretAccess,
+		Controllers:  policy.Controllers{IngressNginx: o.nginxControllers, Running: o.running, Settings: given},
+	}, nil
+}
+
+// contradictions names each flag that was given with another value than the file has.
+func (o *serveOptions) contradictions(file policy.File) error {
+	var errs []error
+	for _, f := range []struct {
+		flag, field, inFile, inFlag string
+	}{
+		{"preset", "preset", string(file.Preset), o.preset},
+		{"on-undecided", "onUndecided", string(file.OnUndecided), o.onUndecided},
+		{"grace-period", "gracePeriod", normalDuration(file.GracePeriod), o.gracePeriod.String()},
+		{"secret-access", "secretAccess", file.SecretAccess, o.secretAccess},
+		{"ingress-nginx-controllers", "controllers.ingressNginx", strings.Join(file.Controllers.IngressNginx, ","), strings.Join(o.nginxControllers, ",")},
+		{"running-controllers", "controllers.running", strings.Join(file.Controllers.Running, ","), strings.Join(o.running, ",")},
+	} {
+		if o.flags.Changed(f.flag) && f.inFile != "" && f.inFile != f.inFlag {
+			errs = append(errs, fmt.Errorf("--%s %q contradicts %s %q of %s: leave one out", f.flag, f.inFlag, f.field, f.inFile, o.policyFile))
+		}
+	}
+	if o.settingsFile != "" && file.Controllers.Settings != nil {
+		errs = append(errs, fmt.Errorf("--controller-settings contradicts controllers.settings of %s: leave one out", o.policyFile))
+	}
+	return errors.Join(errs...)
+}
+
+// normalDuration writes a duration that was found good as a flag does.
+func normalDuration(text string) string {
+	if d, err := time.ParseDuration(text); err == nil {
+		return d.String()
+	}
+	return text
+}
+
+// policySource returns where the rules come from, with the first ones made.
+func (o *serveOptions) policySource(client kubernetes.Interface, registry prometheus.Registerer, log logr.Logger) (*policySource, error) {
+	base, err := o.file()
+	if err != nil {
+		return nil, err
+	}
+	s := &policySource{path: o.policyFile, base: base, check: o.contradictions, log: log}
+	if o.pod != "" {
+		pod, err := parsePod(o.pod)
+		if err != nil {
+			return nil, err
+		}
+		s.complain = (&podEvents{client: client, pod: pod, log: log}).warn
+	}
+	return s, s.start(registry)
+}
+
 func (o *serveOptions) logger() logr.Logger {
 	options := &slog.HandlerOptions{
 		Level: slog.Level(-o.verbosity),
@@ -307,7 +384,7 @@ func serve(ctx context.Context, o *serveOptions) error {
 	ctrl.SetLogger(log.WithName("controller-runtime").V(1))
 	// net/http tells of handshakes that failed in the standard library's log.
 	slog.SetDefault(slog.New(logr.ToSlogHandler(log.WithName("http"))))
-	log.Info("starting", "version", versionText(), "preset", o.preset, "onUndecided", o.onUndecided)
+	log.Info("starting", "version", versionText(), "policy", o.policyFile, "preset", o.preset, "onUndecided", o.onUndecided)
 
 	api, err := newClients(o.kubeconfig)
 	if err != nil {
@@ -321,20 +398,21 @@ func serve(ctx context.Context, o *serveOptions) error {
 	if err != nil {
 		return err
 	}
-	given, err := readSettings(o.settingsFile)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	rules, err := o.policySource(api.typed, registry, log.WithName("policy"))
 	if err != nil {
 		return err
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	cl, err := cluster.New(cluster.Config{
 		Client:       api.typed,
 		Metadata:     api.metadata,
-		SecretAccess: cluster.SecretAccess(o.secretAccess),
+		SecretAccess: cluster.SecretAccess(rules.started.SecretAccess),
 		Namespaces:   o.scope(),
 		ReadPods:     o.optional.readPods,
 		Settings: routing.Settings{
-			NginxControllers: o.nginxControllers, RunningControllers: o.running, Controllers: given, ControllerPods: controllerPods,
+			NginxControllers: rules.started.Controllers.IngressNginx, RunningControllers: rules.started.Controllers.Running,
+			Controllers: rules.started.Controllers.Settings, ControllerPods: controllerPods,
 		},
 		Workloads: workloads,
 		LiveReads: o.liveReads,
@@ -350,15 +428,18 @@ func serve(ctx context.Context, o *serveOptions) error {
 	}
 	handler := &webhook.Handler{
 		Cluster: cl,
-		Checks:  checks.All(),
-		Policy:  o.policy(),
+		Rules:   rules.Rules,
 		Metrics: metrics,
 		Log:     log.WithName("webhook"),
 	}
 	if err := handler.Validate(); err != nil {
 		return err
 	}
-	reverse, err := o.dependencies(cl, registry, log)
+	preview := &webhook.Preview{Cluster: cl, Ingresses: cl.Ingresses, Rules: rules.Rules, Log: log.WithName("preview")}
+	if err := preview.Validate(); err != nil {
+		return err
+	}
+	reverse, err := o.dependencies(cl, rules, registry, log)
 	if err != nil {
 		return err
 	}
@@ -415,6 +496,7 @@ func serve(ctx context.Context, o *serveOptions) error {
 	var stopping atomic.Bool
 	server.Register(validatePath, sendAway(handler, &stopping))
 	server.Register(dependenciesPath, sendAway(reverse, &stopping))
+	server.Register(previewPath, sendAway(preview, &stopping))
 
 	// Three lives: ctx ends first, with the signal; serving ends after the drain
 	// time; what serving needs ends last.
@@ -426,6 +508,7 @@ func serve(ctx context.Context, o *serveOptions) error {
 
 	group.Go(func() error { cl.Start(running); return nil })
 	group.Go(func() error { return certificate.watch(running) })
+	group.Go(func() error { return rules.follow(running) })
 	if keeper != nil {
 		// Another replica is to take over as soon as this one is told to stop.
 		duty, end := context.WithCancel(ctx)

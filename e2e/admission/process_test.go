@@ -42,7 +42,7 @@ var _ = Describe("The process", func() {
 			allowed = `routegate_admission_requests_total{operation="CREATE",outcome="allowed"}`
 			denied  = `routegate_admission_requests_total{operation="CREATE",outcome="denied"}`
 			count   = `routegate_admission_duration_seconds_count{operation="CREATE"}`
-			finding = `routegate_findings_total{check="service-missing",outcome="denied"}`
+			finding = `routegate_findings_total{check="service-missing",mode="deny",operation="CREATE",outcome="denied"}`
 			reads   = `routegate_live_reads_total{kind="Service",result="absent"}`
 		)
 		s := shop(ctx, standard, fault{})

@@ -40,9 +40,12 @@ func roundTrips(ctx context.Context, out io.Writer, size, requests int) error {
 	if err != nil {
 		return err
 	}
+	rules, err := policy.File{}.Compile(checks.All())
+	if err != nil {
+		return err
+	}
 	handler := &webhook.Handler{
-		Cluster: world, Checks: checks.All(), Metrics: metrics, Log: logr.Discard(),
-		Policy: policy.Policy{Preset: policy.Standard, OnUndecided: policy.Allow},
+		Cluster: world, Metrics: metrics, Log: logr.Discard(), Rules: func() *policy.Rules { return rules },
 	}
 	if err := handler.Validate(); err != nil {
 		return err

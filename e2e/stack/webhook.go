@@ -29,8 +29,18 @@ const (
 	OptOutValue = "off"
 )
 
+// PreviewName is the name of the webhook for Namespaces.
+const PreviewName = "namespaces.routegate.dev"
+
+// labelChanges is the condition under which the API server asks about a Namespace, as the
+// chart has it.
+const labelChanges = `['routegate.dev/enforce', 'routegate.dev/warn', 'routegate.dev/audit'].exists(label,
+(has(object.metadata.labels) && label in object.metadata.labels ? object.metadata.labels[label] : '') !=
+(has(oldObject.metadata.labels) && label in oldObject.metadata.labels ? oldObject.metadata.labels[label] : ''))`
+
 // Webhook is a ValidatingWebhookConfiguration that makes the API server ask
-// routegate about Ingresses that are created or updated. The zero value of a
+// routegate about Ingresses that are created or updated, and about Namespaces of which a
+// label of routegate changes. The zero value of a
 // field is its default.
 type Webhook struct {
 	// Name is the name of the configuration. Default: routegate.
@@ -81,6 +91,8 @@ func (w Webhook) configuration(r *Routegate) *admissionregistrationv1.Validating
 	if w.NoRules {
 		rules = nil
 	}
+	cluster, ignore := admissionregistrationv1.ClusterScope, admissionregistrationv1.Ignore
+	preview := strings.Replace(r.URL, "/validate-ingress", "/validate-namespaces", 1)
 	return &admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: w.Name},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
@@ -97,6 +109,22 @@ func (w Webhook) configuration(r *Routegate) *admissionregistrationv1.Validating
 					Key: OptOutLabel, Operator: metav1.LabelSelectorOpNotIn, Values: []string{OptOutValue},
 				}},
 			},
+			AdmissionReviewVersions: []string{"v1"},
+		}, {
+			Name:         PreviewName,
+			ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: &preview, CABundle: r.CABundle},
+			Rules: []admissionregistrationv1.RuleWithOperations{{
+				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Update},
+				Rule: admissionregistrationv1.Rule{
+					APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"namespaces"}, Scope: &cluster,
+				},
+			}},
+			FailurePolicy:           &ignore,
+			MatchPolicy:             &equivalent,
+			SideEffects:             &none,
+			TimeoutSeconds:          &w.TimeoutSeconds,
+			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: w.NamespaceLabels},
+			MatchConditions:         []admissionregistrationv1.MatchCondition{{Name: "a-label-changes", Expression: labelChanges}},
 			AdmissionReviewVersions: []string{"v1"},
 		}},
 	}

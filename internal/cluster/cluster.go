@@ -455,6 +455,13 @@ func (c *Cluster) ReadPods(ctx context.Context, svc *routing.Service) (*routing.
 	return pods, err
 }
 
+// Ingresses returns the Ingresses of a namespace that the cache holds, in the order of
+// their names. It looks through all of them, which is rarely asked for: an index would
+// cost memory for each.
+func (c *Cluster) Ingresses(namespace string) []*networkingv1.Ingress {
+	return c.store.ingressesOf(namespace)
+}
+
 // coverage says what the cache has read, for an Ingress of that namespace.
 func (c *Cluster) coverage(namespace string) map[routing.Ref]routing.Coverage {
 	coverage := make(map[routing.Ref]routing.Coverage, len(c.kinds)+2)

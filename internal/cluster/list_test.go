@@ -94,3 +94,19 @@ func TestListFails(t *testing.T) {
 		t.Errorf("without an API server: got %v", err)
 	}
 }
+
+func TestIngressesOfOneNamespace(t *testing.T) {
+	s := cluster.NewStatic()
+	for _, key := range [][2]string{{"app", "web"}, {"app-2", "web"}, {"app", "api"}, {"ap", "p"}} {
+		if err := s.Apply(&networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Namespace: key[0], Name: key[1]}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var names []string
+	for _, ing := range s.Ingresses("app") {
+		names = append(names, ing.Namespace+"/"+ing.Name)
+	}
+	if got := strings.Join(names, " "); got != "app/api app/web" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -146,6 +146,11 @@ func (s *Static) snapshot(refs routing.References) *routing.Snapshot {
 	return snap
 }
 
+// Ingresses returns the Ingresses of a namespace, in the order of their names.
+func (s *Static) Ingresses(namespace string) []*networkingv1.Ingress {
+	return s.store.ingressesOf(namespace)
+}
+
 // Everything returns a Snapshot of all objects, and all Ingresses in the order in
 // which ingress-nginx takes them up, oldest first.
 func (s *Static) Everything() (*routing.Snapshot, []*networkingv1.Ingress) {

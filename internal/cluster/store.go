@@ -5,6 +5,7 @@ package cluster
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -105,6 +106,19 @@ func get[T any](s store, kind routing.Kind, key string) *T {
 	}
 	t, _ := obj.(*T)
 	return t
+}
+
+// ingressesOf returns the Ingresses of a namespace, in the order of their names.
+func (s store) ingressesOf(namespace string) []*networkingv1.Ingress {
+	keys := slices.DeleteFunc(s[routing.Ingresses].ListKeys(), func(key string) bool { return !strings.HasPrefix(key, namespace+"/") })
+	slices.Sort(keys)
+	found := make([]*networkingv1.Ingress, 0, len(keys))
+	for _, key := range keys {
+		if ing := get[networkingv1.Ingress](s, routing.Ingresses, key); ing != nil {
+			found = append(found, ing)
+		}
+	}
+	return found
 }
 
 // maxNames bounds the names that are looked through for a suggestion.

@@ -44,22 +44,95 @@ const (
 	Fail  OnUndecided = "fail"  // answered with an error, so that failurePolicy applies
 )
 
-// Policy is the rules of one cluster. The zero value is not valid.
+// Audit is the mode of a check whose findings are only recorded: in audit
+// annotations and metrics. No check has it by default.
+const Audit checks.Mode = "audit"
+
+// Disclosure says to whom names of objects in other namespaces are shown.
+type Disclosure string
+
+// Who sees names of other namespaces.
+const (
+	DiscloseAlways     Disclosure = "always"     // everybody
+	DiscloseAuthorized Disclosure = "authorized" // who may get that object
+	DiscloseNever      Disclosure = "never"      // nobody
+)
+
+// MaxFindings is how many findings an answer shows where nothing else is said.
+const MaxFindings = 10
+
+// What is accepted, in the order in which messages list it.
+var (
+	presets     = []Preset{Observe, Standard, Strict}
+	onUndecided = []OnUndecided{Allow, Fail}
+	disclosures = []Disclosure{DiscloseAlways, DiscloseAuthorized, DiscloseNever}
+	modes       = []checks.Mode{checks.Deny, checks.Warn, Audit, checks.Off}
+)
+
+// Policy is what holds for one request. Rules make it from the namespace, the class,
+// the user and the labels; one that is written out holds everywhere. The zero value is
+// not valid.
 type Policy struct {
 	Preset      Preset
 	OnUndecided OnUndecided
 	// GracePeriod is the age up to which a namespace is new.
 	GracePeriod time.Duration
+	// Disclosure says who sees names of other namespaces. Empty means
+	// DiscloseAuthorized.
+	Disclosure Disclosure
+	// MaxFindings is how many findings an answer shows; 0 means MaxFindings.
+	MaxFindings int
+	// NoRatchet makes what was wrong before deny as well.
+	NoRatchet bool
+	// StrictDryRun makes a dry run deny what a real write would.
+	StrictDryRun bool
+
+	// rulings are the modes of all checks, where Rules made the Policy.
+	rulings map[string]ruling
+	// enabled are the checks that are not off, where Rules made the Policy.
+	enabled []checks.Check
+}
+
+// ruling is the mode of one check and what set it: where the settings of the
+// controller are not confirmed, and where they are.
+type ruling [2]setting
+
+type setting struct {
+	mode checks.Mode
+	by   string
+}
+
+func (r ruling) of(confirmed bool) setting {
+	if confirmed {
+		return r[1]
+	}
+	return r[0]
+}
+
+// Shown is how many findings an answer shows.
+func (p Policy) Shown() int {
+	if p.MaxFindings == 0 {
+		return MaxFindings
+	}
+	return p.MaxFindings
+}
+
+// Discloses says who sees names of other namespaces.
+func (p Policy) Discloses() Disclosure {
+	if p.Disclosure == "" {
+		return DiscloseAuthorized
+	}
+	return p.Disclosure
 }
 
 // Validate reports every field with a value that is not accepted.
 func (p Policy) Validate() error {
 	var errs []error
-	if presets := []Preset{Observe, Standard, Strict}; !slices.Contains(presets, p.Preset) {
+	if !slices.Contains(presets, p.Preset) {
 		errs = append(errs, fmt.Errorf("preset %q: must be one of %s", p.Preset, join(presets)))
 	}
-	if values := []OnUndecided{Allow, Fail}; !slices.Contains(values, p.OnUndecided) {
-		errs = append(errs, fmt.Errorf("onUndecided %q: must be one of %s", p.OnUndecided, join(values)))
+	if !slices.Contains(onUndecided, p.OnUndecided) {
+		errs = append(errs, fmt.Errorf("onUndecided %q: must be one of %s", p.OnUndecided, join(onUndecided)))
 	}
 	if p.GracePeriod < 0 {
 		errs = append(errs, fmt.Errorf("gracePeriod %s: must not be negative", p.GracePeriod))
@@ -78,21 +151,46 @@ func join[S ~string](values []S) string {
 // Mode returns the mode of a check for an Ingress; confirmed says whether the
 // settings of the controller that serves it are.
 func (p Policy) Mode(c *checks.Check, confirmed bool) checks.Mode {
-	if p.Preset == Strict && c.Strict != "" {
+	if ruled, ok := p.rulings[c.Name]; ok {
+		return ruled.of(confirmed).mode
+	}
+	return p.Preset.mode(c, confirmed)
+}
+
+// SetBy names what set the mode of a check: the preset, the modes of the policy
+// file, a rule or a namespace label.
+func (p Policy) SetBy(check string, confirmed bool) string {
+	if ruled, ok := p.rulings[check]; ok {
+		return ruled.of(confirmed).by
+	}
+	return p.Preset.by()
+}
+
+func (p Preset) by() string { return "preset " + string(p) }
+
+// mode returns the mode of a check under the preset.
+func (p Preset) mode(c *checks.Check, confirmed bool) checks.Mode {
+	if p == Strict && c.Strict != "" {
 		return c.Strict
 	}
 	mode := c.Default
 	if confirmed && c.Confirmed != "" {
 		mode = c.Confirmed
 	}
-	if p.Preset == Observe && mode == checks.Deny {
+	if p == Observe && mode == checks.Deny {
 		return checks.Warn
 	}
 	return mode
 }
 
 // Enabled returns the checks whose mode is not off for every Ingress.
+//
+// Where Rules made the Policy, these are of the checks that the Rules are about,
+// whatever the list.
 func (p Policy) Enabled(list []checks.Check) []checks.Check {
+	if p.rulings != nil {
+		return p.enabled
+	}
 	return slices.DeleteFunc(slices.Clone(list), func(c checks.Check) bool {
 		return p.Mode(&c, false) == checks.Off && p.Mode(&c, true) == checks.Off
 	})
@@ -140,6 +238,10 @@ type Verdict struct {
 	Denied    []checks.Finding
 	Warned    []Warning
 	Undecided []checks.Finding
+	// Audited are the findings that are only recorded.
+	Audited []checks.Finding
+	// settings are the modes of the checks with a finding, and what set them.
+	settings map[string]setting
 	// mayFail is true when a check that could have denied was undecided and the
 	// policy wants that to fail.
 	mayFail bool
@@ -158,6 +260,16 @@ func (v Verdict) Allowed() bool {
 	return len(v.Denied) == 0 && !v.mayFail
 }
 
+// Mode returns the mode of a check with a finding. It is empty for any other.
+func (v Verdict) Mode(check string) checks.Mode {
+	return v.settings[check].mode
+}
+
+// SetBy names what set the mode of a check with a finding.
+func (v Verdict) SetBy(check string) string {
+	return v.settings[check].by
+}
+
 // NoVerdict returns the Verdict where no check could judge, for that reason.
 func (p Policy) NoVerdict(reason string) Verdict {
 	return Verdict{
@@ -171,10 +283,6 @@ func (p Policy) Decide(r Request) Verdict {
 	if len(r.New) == 0 {
 		return Verdict{}
 	}
-	modes := make(map[string]checks.Mode, len(r.Checks))
-	for i := range r.Checks {
-		modes[r.Checks[i].Name] = p.Mode(&r.Checks[i], r.Confirmed)
-	}
 	old := former{has: map[checks.Fingerprint]bool{}, undecided: map[string]bool{}}
 	for _, f := range r.Old {
 		if f.Undecided {
@@ -184,15 +292,19 @@ func (p Policy) Decide(r Request) Verdict {
 		}
 	}
 
-	var v Verdict
+	v := Verdict{settings: p.settings(r)}
 	couldDeny := false
 	for _, f := range r.New {
-		mode := modes[f.Check]
+		mode := v.settings[f.Check].mode
 		switch {
 		case mode == checks.Off || mode == "":
+		case f.Undecided && mode == Audit:
+			// That it could not be judged matters to nobody.
 		case f.Undecided:
 			v.Undecided = append(v.Undecided, f)
 			couldDeny = couldDeny || mode == checks.Deny
+		case mode == Audit:
+			v.Audited = append(v.Audited, f)
 		case mode == checks.Warn:
 			v.Warned = append(v.Warned, Warning{Finding: f})
 		default:
@@ -207,6 +319,22 @@ func (p Policy) Decide(r Request) Verdict {
 	return v
 }
 
+// settings are the modes of the checks with a finding, and what set them.
+func (p Policy) settings(r Request) map[string]setting {
+	found := make(map[string]setting, len(r.New))
+	for _, f := range r.New {
+		if _, ok := found[f.Check]; ok {
+			continue
+		}
+		at := slices.IndexFunc(r.Checks, func(c checks.Check) bool { return c.Name == f.Check })
+		if at < 0 {
+			continue
+		}
+		found[f.Check] = setting{mode: p.Mode(&r.Checks[at], r.Confirmed), by: p.SetBy(f.Check, r.Confirmed)}
+	}
+	return found
+}
+
 // former is what was wrong with the former version of an Ingress.
 type former struct {
 	has       map[checks.Fingerprint]bool
@@ -216,15 +344,15 @@ type former struct {
 // spared says why a finding in mode deny does not deny, or nothing.
 func (p Policy) spared(f checks.Finding, r Request, old former) string {
 	switch {
-	case old.has[f.Fingerprint()]:
+	case !p.NoRatchet && old.has[f.Fingerprint()]:
 		return "not denied: the Ingress had this before"
-	case old.undecided[f.Check]:
+	case !p.NoRatchet && old.undecided[f.Check]:
 		return "not denied: whether the Ingress had this before could not be judged"
 	case f.Tentative:
 		return "not denied: not certain"
 	case f.InPart:
 		return "not denied: the Ingresses of other namespaces are not read"
-	case len(f.RestsOn) > 0 && r.DryRun:
+	case len(f.RestsOn) > 0 && r.DryRun && !p.StrictDryRun:
 		return "dry run: a real write would be denied"
 	case len(f.RestsOn) > 0 && p.young(r):
 		return fmt.Sprintf("not denied: the namespace is younger than %s", p.GracePeriod)

@@ -17,10 +17,15 @@ matchExpressions:
     values:
       {{- . | sortAlpha | toYaml | nindent 6 }}
   {{- end }}
+  {{- /* Where the policy bounds the label, it does not opt out. */}}
+  {{- $labels := .Values.policy.namespaceLabels | default dict }}
+  {{- $least := (get $labels "atLeast") | default "off" }}
+  {{- if and (eq $least "off") (or (not (hasKey $labels "allow")) (has "enforce" $labels.allow)) }}
   - key: routegate.dev/enforce
     operator: NotIn
     values:
       - "off"
+  {{- end }}
   {{- with .Values.webhook.namespaceSelector.matchExpressions }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
