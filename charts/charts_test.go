@@ -286,6 +286,9 @@ type right struct {
 }
 
 var (
+	usersRights = right{"", rbacv1.PolicyRule{
+		APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"subjectaccessreviews"}, Verbs: []string{"create"},
+	}, "whether the user may see a name of another namespace, or ignore findings"}
 	ownConfiguration = right{"", rbacv1.PolicyRule{
 		APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"validatingwebhookconfigurations"},
 		ResourceNames: []string{"routegate"}, Verbs: []string{"get", "list", "watch", "update"},
@@ -325,26 +328,26 @@ func TestRights(t *testing.T) {
 		fixed []right
 		reads []routing.Kind
 	}{
-		{nil, nil, []right{ownConfiguration, ownSecret, ownLease}, nil},
-		{[]string{"--set=readPods=true"}, nil, []right{ownConfiguration, ownSecret, ownLease}, []routing.Kind{routing.Pods}},
-		{[]string{"--set=controllerPods={web}"}, nil, []right{ownConfiguration, ownSecret, ownLease}, []routing.Kind{routing.NetworkPolicies}},
+		{nil, nil, []right{usersRights, ownConfiguration, ownSecret, ownLease}, nil},
+		{[]string{"--set=readPods=true"}, nil, []right{usersRights, ownConfiguration, ownSecret, ownLease}, []routing.Kind{routing.Pods}},
+		{[]string{"--set=controllerPods={web}"}, nil, []right{usersRights, ownConfiguration, ownSecret, ownLease}, []routing.Kind{routing.NetworkPolicies}},
 		{
 			[]string{"--set=controllers[0].kind=DaemonSet,controllers[0].namespace=web,controllers[0].name=nginx,controllers[0].configMap=options"}, nil,
-			[]right{ownConfiguration, ownSecret, ownLease, itsController, itsConfigMap}, nil,
+			[]right{usersRights, ownConfiguration, ownSecret, ownLease, itsController, itsConfigMap}, nil,
 		},
-		{[]string{"--set=preset=strict"}, nil, []right{ownConfiguration, ownSecret, ownLease}, nil},
-		{[]string{"--set=certificates.mode=cert-manager"}, nil, nil, nil},
-		{[]string{"--set=certificates.mode=secret,certificates.secret.name=mine"}, nil, nil, nil},
-		{[]string{"--set=certificates.mode=cert-manager,preset=strict"}, nil, []right{ownConfiguration, ownLease}, nil},
-		{[]string{"--set=scope.namespaces={app}"}, []string{"app"}, []right{ownConfiguration, ownSecret, ownLease}, nil},
-		{[]string{"--set=scope.namespaces={app,shop},certificates.mode=cert-manager"}, []string{"app", "shop"}, nil, nil},
+		{[]string{"--set=preset=strict"}, nil, []right{usersRights, ownConfiguration, ownSecret, ownLease}, nil},
+		{[]string{"--set=certificates.mode=cert-manager"}, nil, []right{usersRights}, nil},
+		{[]string{"--set=certificates.mode=secret,certificates.secret.name=mine"}, nil, []right{usersRights}, nil},
+		{[]string{"--set=certificates.mode=cert-manager,preset=strict"}, nil, []right{usersRights, ownConfiguration, ownLease}, nil},
+		{[]string{"--set=scope.namespaces={app}"}, []string{"app"}, []right{usersRights, ownConfiguration, ownSecret, ownLease}, nil},
+		{[]string{"--set=scope.namespaces={app,shop},certificates.mode=cert-manager"}, []string{"app", "shop"}, []right{usersRights}, nil},
 		{
 			[]string{"--set=scope.namespaces={app,shop},readPods=true,controllerPods={web/app=nginx,app}"}, []string{"app", "shop"},
-			[]right{ownConfiguration, ownSecret, ownLease, itsNamespace}, []routing.Kind{routing.Pods, routing.NetworkPolicies},
+			[]right{usersRights, ownConfiguration, ownSecret, ownLease, itsNamespace}, []routing.Kind{routing.Pods, routing.NetworkPolicies},
 		},
 		{
 			[]string{"--set=scope.namespaces={app},controllers[0].kind=DaemonSet,controllers[0].namespace=web,controllers[0].name=nginx,controllers[0].configMap=options"},
-			[]string{"app"}, []right{ownConfiguration, ownSecret, ownLease, itsController, itsConfigMap}, nil,
+			[]string{"app"}, []right{usersRights, ownConfiguration, ownSecret, ownLease, itsController, itsConfigMap}, nil,
 		},
 	} {
 		for _, access := range cluster.SecretAccesses() {
@@ -399,7 +402,7 @@ func TestRights(t *testing.T) {
 		}
 	}
 	readme := read(t, chart, "README.md")
-	for _, r := range []right{ownConfiguration, ownSecret, ownLease, itsController, itsConfigMap, itsNamespace} {
+	for _, r := range []right{usersRights, ownConfiguration, ownSecret, ownLease, itsController, itsConfigMap, itsNamespace} {
 		if !strings.Contains(readme, r.reason) {
 			t.Errorf("README.md must give the reason %q", r.reason)
 		}

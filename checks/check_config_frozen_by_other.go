@@ -42,8 +42,10 @@ func runConfigFrozenByOther(ing *networkingv1.Ingress, snap *routing.Snapshot) [
 		return nil
 	}
 	var names []string
+	var mentions []routing.Ref
 	for _, c := range culprits[:min(len(culprits), maxCulprits)] {
 		names = append(names, quote(c.Ingress.Namespace+"/"+c.Ingress.Name))
+		mentions = append(mentions, routing.Ref{Kind: routing.Ingresses, Namespace: c.Ingress.Namespace, Name: c.Ingress.Name})
 	}
 	because := "Ingress " + names[0]
 	if len(names) > 1 {
@@ -56,6 +58,7 @@ func runConfigFrozenByOther(ing *networkingv1.Ingress, snap *routing.Snapshot) [
 		Field:     field.NewPath("metadata", "name"),
 		Fact:      "ingress-nginx applies no change at present, because of " + because,
 		Outcome:   "this one takes effect when that is mended",
+		Mentions:  mentions,
 		Tentative: true,
 	}}
 }

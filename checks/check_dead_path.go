@@ -53,6 +53,7 @@ func runDeadPath(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 			Fact:      fmt.Sprintf("no request for path %s of host %s gets to Service %s", quote(b.subject.Path), quote(b.subject.Host), quote(b.Service.Name)),
 			Outcome:   quote(request) + " " + fate(route, ing, b),
 			Subject:   b.about("Service/" + b.Service.Name + ":" + routing.BackendPort(b.Service.Port)),
+			Mentions:  namedByFate(route),
 			Tentative: true,
 		})
 	}
@@ -165,4 +166,15 @@ func fate(route *routing.Route, ing *networkingv1.Ingress, b backend) string {
 		return fmt.Sprintf("goes to path %s of this Ingress", quote(loc.Text))
 	}
 	return fmt.Sprintf("goes to path %s of Ingress %s", quote(loc.Text), quote(ingressName(loc.Ingress)))
+}
+
+// namedByFate are the Ingresses that fate may name.
+func namedByFate(route *routing.Route) []routing.Ref {
+	switch {
+	case route.At != nil:
+		return ingressRefs(route.At.Ingress)
+	case route.Server != nil:
+		return ingressRefs(route.Server.DeniedBy)
+	}
+	return nil
 }

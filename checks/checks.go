@@ -224,7 +224,7 @@ func Run(all []Check, ing *networkingv1.Ingress, snap *routing.Snapshot) []Findi
 	var findings, fallbacks []Finding
 	var missed []string
 	solver := routing.IsSolver(ing)
-	seen := snap.Remembering().Observe(func(r routing.Ref) { missed = append(missed, unreadReason(snap, r)) })
+	seen := snap.Remembering().Observe(func(r routing.Ref) { missed = append(missed, unreadReason(ing, snap, r)) })
 	class := seen.ClassOf(ing)
 	classMissed := slices.Clone(missed)
 	for i := range all {
@@ -281,11 +281,25 @@ func (c *Check) run(ing *networkingv1.Ingress, seen *routing.Snapshot, class rou
 	for i := range findings {
 		findings[i].Check = c.Name
 		findings[i].InPart = inPart
+		findings[i].mention(ing)
 	}
 	return findings
 }
 
-func unreadReason(snap *routing.Snapshot, r routing.Ref) string {
+// mention sets the Mentions to the Ingresses of other namespaces that the texts name.
+func (f *Finding) mention(ing *networkingv1.Ingress) {
+	var mentions []routing.Ref
+	for _, ref := range slices.Concat(f.Mentions, f.RestsOn) {
+		if ref.Kind == routing.Ingresses && ref.Namespace != ing.Namespace && f.names(ref) && !slices.Contains(mentions, ref) {
+			mentions = append(mentions, ref)
+		}
+	}
+	f.Mentions = mentions
+}
+
+// unreadReason says why an object was not read. It names none of another namespace, as
+// a reason is shown to everybody.
+func unreadReason(ing *networkingv1.Ingress, snap *routing.Snapshot, r routing.Ref) string {
 	reason := snap.CoverageOf(r).Reason
 	if reason == "" {
 		reason = "not read"
@@ -294,7 +308,10 @@ func unreadReason(snap *routing.Snapshot, r routing.Ref) string {
 	if r.Kind == routing.SecretData {
 		what = string(routing.Secrets)
 	}
-	if r.Name != "" {
+	switch {
+	case r.Namespace != "" && r.Namespace != ing.Namespace:
+		what += " of another namespace"
+	case r.Name != "":
 		what += " " + quote(r.Name)
 	}
 	return fmt.Sprintf("%s: %s", what, reason)

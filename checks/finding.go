@@ -37,6 +37,9 @@ type Finding struct {
 	// or contents make the finding true. Before such a finding denies, each is
 	// to be read again from the API server.
 	RestsOn []routing.Ref
+	// Mentions are Ingresses that the texts name, each as "namespace/name" in quotes.
+	// Run adds those of RestsOn, and leaves only those of other namespaces.
+	Mentions []routing.Ref
 	// ExplainedBy are objects that were not read, though they may be, and that would
 	// let the finding say more. They are never evidence.
 	ExplainedBy []routing.Ref
@@ -91,6 +94,64 @@ func (f Finding) String() string {
 		b.WriteString(f.Outcome)
 	}
 	return b.String()
+}
+
+// Withholding returns the finding with only those of its Mentions named that show
+// accepts.
+func (f Finding) Withholding(show func(routing.Ref) bool) Finding {
+	for _, ref := range f.Mentions {
+		if show(ref) {
+			continue
+		}
+		for _, text := range []*string{&f.Fact, &f.Accepted, &f.Outcome} {
+			*text = withoutName(*text, quotedName(ref))
+		}
+	}
+	return f
+}
+
+// names reports whether a text names the object.
+func (f *Finding) names(ref routing.Ref) bool {
+	return slices.ContainsFunc([]string{f.Fact, f.Accepted, f.Outcome}, func(text string) bool {
+		return strings.Contains(text, quotedName(ref))
+	})
+}
+
+// quotedName is how texts name an Ingress.
+func quotedName(ref routing.Ref) string {
+	return quote(ref.Namespace + "/" + ref.Name)
+}
+
+// What stands for the name of an Ingress that is not to be named.
+const (
+	someIngress = "Ingress of another namespace"
+	someOther   = "one of another namespace"
+)
+
+// described are words after which someIngress needs no article.
+var described = []string{"older ", "newer ", "canary "}
+
+// withoutName replaces the name of an Ingress, which is quoted, in a text.
+func withoutName(text, name string) string {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(text, name)
+		if !found {
+			b.WriteString(text)
+			return b.String()
+		}
+		rest, singular := strings.CutSuffix(before, "Ingress ")
+		b.WriteString(rest)
+		switch {
+		case !singular:
+			b.WriteString(someOther)
+		case slices.ContainsFunc(described, func(word string) bool { return strings.HasSuffix(rest, word) }):
+			b.WriteString(someIngress)
+		default:
+			b.WriteString("an " + someIngress)
+		}
+		text = after
+	}
 }
 
 // undecided is the finding of a check that could not judge.
@@ -153,6 +214,9 @@ func quote(value string) string {
 	}
 	return strconv.Quote(value)
 }
+
+// Quote writes a value from a user as messages do: in quotes, bounded, on one line.
+func Quote(value string) string { return quote(value) }
 
 // bare writes what is mostly a name as quote does, without the quotes.
 func bare(value string) string {

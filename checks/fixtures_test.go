@@ -143,6 +143,7 @@ func (fx fixture) run(t *testing.T, check checks.Check, kinds []routing.Kind) []
 	before := fx.ingress.DeepCopy()
 	var got []string
 	for _, f := range checks.Run([]checks.Check{check}, fx.ingress, snap) {
+		fx.discloses(t, f)
 		line := f.String()
 		if f.Undecided {
 			line = "undecided: " + line
@@ -156,6 +157,31 @@ func (fx fixture) run(t *testing.T, check checks.Check, kinds []routing.Kind) []
 		t.Errorf("%s: the check modified the Ingress", fx.path)
 	}
 	return got
+}
+
+// discloses wants no name of an object of another namespace in a text from which names
+// are withheld, unless the Ingress itself has it.
+func (fx fixture) discloses(t *testing.T, f checks.Finding) {
+	t.Helper()
+	own, err := yaml.Marshal(fx.ingress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := f.Withholding(func(routing.Ref) bool { return false }).String()
+	for _, obj := range fx.objects {
+		m := obj.(metav1.Object)
+		if m.GetNamespace() == "" || m.GetNamespace() == fx.ingress.Namespace {
+			continue
+		}
+		for _, name := range []string{m.GetNamespace() + "/" + m.GetName(), `"` + m.GetNamespace() + `"`, `"` + m.GetName() + `"`} {
+			if strings.Contains(text, name) && !strings.Contains(string(own), strings.Trim(name, `"`)) {
+				t.Errorf("%s: names %s of another namespace though names are withheld: %s", fx.path, name, text)
+			}
+		}
+	}
+	if all := f.Withholding(func(routing.Ref) bool { return true }).String(); all != f.String() {
+		t.Errorf("%s: withholding nothing changes the text to: %s", fx.path, all)
+	}
 }
 
 func equal(a, b *networkingv1.Ingress) bool {

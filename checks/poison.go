@@ -172,6 +172,14 @@ func ingressRef(ing *networkingv1.Ingress) routing.Ref {
 	return routing.Ref{Kind: routing.Ingresses, Namespace: ing.Namespace, Name: ing.Name}
 }
 
+// ingressRefs are the references to the Ingress, none where there is none.
+func ingressRefs(ing *networkingv1.Ingress) []routing.Ref {
+	if ing == nil {
+		return nil
+	}
+	return []routing.Ref{ingressRef(ing)}
+}
+
 // ofHost writes a host within a message.
 func ofHost(host string) string {
 	if host == "" {

@@ -209,6 +209,7 @@ func (o overtaken) finding(ing, other *networkingv1.Ingress) Finding {
 	f := Finding{
 		Outcome:   "a request for " + quote(o.request) + " " + o.fate(ing),
 		Subject:   Subject{Host: o.server.Host, Path: o.loc.Text, Type: o.loc.Type, Object: "Ingress/" + ingressName(other)},
+		Mentions:  ingressRefs(o.winner.Ingress),
 		Tentative: true,
 	}
 	if other != ing {

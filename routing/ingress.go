@@ -246,11 +246,12 @@ func ReadLabels(labels map[string]string) map[string]string {
 
 // ReadAnnotations returns those annotations of an Ingress that can change a
 // verdict, nil when there are none. It errs on the side of more: every
-// annotation with "ingress" or a certificate tool in its name.
+// annotation with "ingress" or a certificate tool in its name, and those of Routegate.
 func ReadAnnotations(annotations map[string]string) map[string]string {
 	var read map[string]string
 	for key, value := range annotations {
-		if strings.Contains(key, "ingress") || strings.Contains(key, "cert-manager") || key == tlsACMEAnnotation {
+		if strings.Contains(key, "ingress") || strings.Contains(key, "cert-manager") || key == tlsACMEAnnotation ||
+			strings.HasPrefix(key, "routegate.dev/") {
 			if read == nil {
 				read = make(map[string]string)
 			}

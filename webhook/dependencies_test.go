@@ -278,7 +278,7 @@ var _ = Describe("Dependencies", func() {
 	})
 
 	It("finds nothing where the policy has switched the check off", func(ctx SpecContext) {
-		handler.Rules = rulesOf(policy.File{Modes: map[string]checks.Mode{"service-missing": checks.Off, "dead-path": checks.Off}})
+		handler.Rules = rulesOf(policy.File{Terms: policy.Terms{Modes: map[string]checks.Mode{"service-missing": checks.Off, "dead-path": checks.Off}}})
 		Expect(ask(ctx, dependencyReview(shop(), nil)).Warnings).To(BeEmpty())
 	})
 

@@ -45,8 +45,11 @@ type Handler struct {
 	Cluster Cluster
 	// Rules returns the rules of now. It is asked once for each request, which is
 	// answered by these alone.
-	Rules   func() *policy.Rules
-	Metrics *Metrics
+	Rules func() *policy.Rules
+	// Authorizer is asked who may ignore findings, where the policy restricts that, and
+	// who may see names of other namespaces.
+	Authorizer Authorizer
+	Metrics    *Metrics
 	// Log receives one line per denial, and at V(1) one per request.
 	Log logr.Logger
 }
@@ -61,6 +64,9 @@ func (h *Handler) Validate() error {
 		errs = append(errs, errors.New("the field Rules must be set"))
 	} else {
 		errs = append(errs, checks.Validate(h.Rules().Checks()))
+	}
+	if h.Authorizer == nil {
+		errs = append(errs, errors.New("the field Authorizer must be set"))
 	}
 	if h.Metrics == nil {
 		errs = append(errs, errors.New("the field Metrics must be set"))
@@ -110,7 +116,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no verdict: "+undecidedText(d.verdict.Undecided), http.StatusInternalServerError)
 		return
 	}
-	writeReview(w, review, h.response(d))
+	writeReview(w, review, h.response(h.disclosed(ctx, d)))
 }
 
 // refuse answers a request that is not a review of what is asked about here.
@@ -177,11 +183,17 @@ type decision struct {
 	request   *admissionv1.AdmissionRequest
 	operation admissionv1.Operation
 	ingress   *networkingv1.Ingress
+	// received is when the request was.
+	received time.Time
 	// rules are those by which the whole request is answered, and policy is what they
 	// say of it, nil where they were not asked.
 	rules   *policy.Rules
 	policy  *policy.Policy
 	verdict policy.Verdict
+	// ignore is what the Ingress says is to be ignored, and ignoreFaults what of it does
+	// not count.
+	ignore       policy.Ignore
+	ignoreFaults []string
 	// labelFaults are the labels of the namespace that mean nothing.
 	labelFaults []string
 	// confirmed is true when denials were found again in a fresh read.
@@ -216,17 +228,22 @@ func (h *Handler) decide(ctx context.Context, review *admissionv1.AdmissionRevie
 			return d
 		}
 	}
-	if ing.DeletionTimestamp != nil || (old != nil && routing.SameRouting(old, ing)) {
+	if ing.DeletionTimestamp != nil || (old != nil && routing.SameRouting(old, ing) && sameIgnore(old, ing)) {
 		return d
 	}
 	// Being written is what makes a controller look again.
-	ing.ManagedFields = []metav1.ManagedFieldsEntry{{Time: &metav1.Time{Time: time.Now()}}}
+	d.received = time.Now()
+	ing.ManagedFields = []metav1.ManagedFieldsEntry{{Time: &metav1.Time{Time: d.received}}}
 	// The namespace of the URL counts; an object may leave it out.
 	ing.Namespace = review.Request.Namespace
 	if old != nil {
 		old.Namespace = review.Request.Namespace
 	}
+	finish := h.readIgnore(ctx, &d, old)
 	h.judge(ctx, &d, old)
+	if finish != nil {
+		d.verdict = finish(d.verdict)
+	}
 	return d
 }
 
@@ -342,7 +359,7 @@ func (d *decision) verdictIn(snap *routing.Snapshot, old *networkingv1.Ingress) 
 	}
 	r := policy.Request{
 		Checks: enabled, New: checks.Run(enabled, ing, snap), Confirmed: snap.SettingsOf(ing).Confirmed,
-		DryRun: d.request.DryRun != nil && *d.request.DryRun, Namespace: ns, Now: snap.Now,
+		Ignore: d.ignore, DryRun: d.request.DryRun != nil && *d.request.DryRun, Namespace: ns, Now: snap.Now,
 	}
 	if old != nil && p.CouldDeny(r) {
 		r.Old = checks.Run(enabled, old, snap)

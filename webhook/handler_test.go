@@ -11,7 +11,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -22,6 +24,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	admissionv1 "k8s.io/api/admission/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -60,6 +64,8 @@ func (c *twoViews) Snapshot(ctx context.Context, refs routing.References, confir
 	c.confirmed.Store(confirm)
 	if c.hang {
 		<-ctx.Done()
+	}
+	if ctx.Err() != nil {
 		c.failing = map[routing.Ref]string{}
 		for _, ref := range confirm {
 			c.failing[ref] = "the API server did not answer in time"
@@ -70,6 +76,37 @@ func (c *twoViews) Snapshot(ctx context.Context, refs routing.References, confir
 		snap.Coverage[ref] = routing.Coverage{Reason: reason}
 	}
 	return snap, err
+}
+
+// fakeRights is an Authorizer that knows which questions have the answer yes.
+type fakeRights struct {
+	allowed map[string]bool
+	// all makes the answer yes to every question.
+	all bool
+	err error
+	// hang makes an answer wait for the end of its context.
+	hang bool
+
+	mu        sync.Mutex
+	questions []string
+}
+
+func (r *fakeRights) May(ctx context.Context, user authenticationv1.UserInfo, what authorizationv1.ResourceAttributes) (bool, error) {
+	question := fmt.Sprintf("%s: %s %s.%s %s/%s", user.Username, what.Verb, what.Resource, what.Group, what.Namespace, what.Name)
+	r.mu.Lock()
+	r.questions = append(r.questions, question)
+	r.mu.Unlock()
+	if r.hang {
+		<-ctx.Done()
+		return false, ctx.Err()
+	}
+	return r.all || r.allowed[question], r.err
+}
+
+func (r *fakeRights) asked() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.questions)
 }
 
 func class(name, controller string) *networkingv1.IngressClass {
@@ -130,6 +167,7 @@ var _ = Describe("Handler", func() {
 		world    *twoViews
 		file     policy.File
 		list     []checks.Check
+		rights   *fakeRights
 		handler  *webhook.Handler
 		registry *prometheus.Registry
 		logged   *atomic.Int32
@@ -144,7 +182,7 @@ var _ = Describe("Handler", func() {
 			Expect(view.Apply(service("web"))).To(Succeed())
 			Expect(view.Apply(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "app"}})).To(Succeed())
 		}
-		file, list = policy.File{}, onlyCertain()
+		file, list, rights = policy.File{}, onlyCertain(), &fakeRights{}
 		registry = prometheus.NewRegistry()
 		metrics, err := webhook.NewMetrics(registry)
 		Expect(err).NotTo(HaveOccurred())
@@ -156,8 +194,9 @@ var _ = Describe("Handler", func() {
 				Expect(err).NotTo(HaveOccurred())
 				return rules
 			},
-			Metrics: metrics,
-			Log:     logr.New(countingSink{logged}),
+			Authorizer: rights,
+			Metrics:    metrics,
+			Log:        logr.New(countingSink{logged}),
 		}
 		Expect(handler.Validate()).To(Succeed())
 		server = httptest.NewServer(handler)
@@ -329,6 +368,198 @@ var _ = Describe("Handler", func() {
 			resp := ask(ctx, review(admissionv1.Create, ingress("a", "b", "c", "d"), nil))
 			Expect(resp.Result.Details.Causes).To(HaveLen(2))
 			Expect(resp.Result.Message).To(HaveSuffix("\n- and 2 more"))
+		})
+	})
+
+	Describe("the annotation to ignore findings", func() {
+		const moves = "service-missing; reason=moves on Monday"
+		annotated := func(value string, services ...string) *networkingv1.Ingress {
+			ing := ingress(services...)
+			ing.Annotations = map[string]string{policy.IgnoreAnnotation: value}
+			return ing
+		}
+
+		It("neither denies nor warns, and is recorded", func(ctx SpecContext) {
+			resp := ask(ctx, review(admissionv1.Create, annotated(moves, "api"), nil))
+			Expect(resp.Allowed).To(BeTrue())
+			Expect(resp.Warnings).To(BeEmpty())
+			Expect(resp.AuditAnnotations).To(Equal(map[string]string{
+				"checks": "service-missing", "ignored": "service-missing", "ignore-reason": "moves on Monday",
+				"mode": "deny", "policy-rule": "preset standard",
+			}))
+			Expect(testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP routegate_findings_total Findings at admission by check, operation, mode of the check (deny, warn, audit) and what became of them (denied, warned, undecided, audited, ignored).
+# TYPE routegate_findings_total counter
+routegate_findings_total{check="service-missing",mode="deny",operation="CREATE",outcome="ignored"} 1
+`), "routegate_findings_total")).To(Succeed())
+			Expect(rights.asked()).To(BeEmpty())
+		})
+		It("still denies what it does not name", func(ctx SpecContext) {
+			ing := annotated(moves, "api")
+			ing.Spec.Rules[0].HTTP.Paths[0].Backend.Service = &networkingv1.IngressServiceBackend{
+				Name: "web", Port: networkingv1.ServiceBackendPort{Number: 9999},
+			}
+			resp := ask(ctx, review(admissionv1.Create, ing, nil))
+			Expect(resp.Allowed).To(BeFalse())
+			Expect(resp.Result.Message).To(ContainSubstring("(port-missing)"))
+		})
+		It("warns of a value that does not count, and denies", func(ctx SpecContext) {
+			resp := ask(ctx, review(admissionv1.Create, annotated("service-missing; until=2020-01-31; reason=moves", "api"), nil))
+			Expect(resp.Allowed).To(BeFalse())
+			Expect(resp.Warnings).To(ConsistOf(`annotation routegate.dev/ignore="service-missing; until=2020-01-31; reason=moves" ` +
+				`ignores nothing since the end of 2020-01-31; must have a later date after until=, or be left out`))
+		})
+		It("is looked at where nothing else changes", func(ctx SpecContext) {
+			resp := ask(ctx, review(admissionv1.Update, annotated("service-misssing; reason=a", "web"), ingress("web")))
+			Expect(resp.Warnings).To(ConsistOf(HaveSuffix(`did you mean "service-missing"?`)))
+		})
+
+		Describe("where the policy restricts it", func() {
+			question := "lea: routegate-ignore ingresses.networking.k8s.io app/web"
+			lea := func(operation admissionv1.Operation, ing, old *networkingv1.Ingress) *admissionv1.AdmissionReview {
+				r := review(operation, ing, old)
+				r.Request.UserInfo.Username = "lea"
+				return r
+			}
+			BeforeEach(func() { file.Ignore.Restrict = true })
+
+			It("counts for who may set it", func(ctx SpecContext) {
+				rights.allowed = map[string]bool{question: true}
+				resp := ask(ctx, lea(admissionv1.Create, annotated(moves, "api"), nil))
+				Expect(resp.Allowed).To(BeTrue())
+				Expect(resp.Warnings).To(BeEmpty())
+				Expect(rights.asked()).To(ConsistOf(question))
+			})
+			It("denies that others add or change it, whatever the preset", func(ctx SpecContext) {
+				file.Preset = policy.Observe
+				for _, r := range []*admissionv1.AdmissionReview{
+					lea(admissionv1.Create, annotated(moves, "web"), nil),
+					lea(admissionv1.Update, annotated(moves, "web"), ingress("web")),
+					lea(admissionv1.Update, annotated(moves, "web"), annotated("port-missing; reason=a", "web")),
+				} {
+					resp := ask(ctx, r)
+					Expect(resp.Allowed).To(BeFalse())
+					Expect(resp.Result.Message).To(Equal(`metadata.annotations[routegate.dev/ignore]: user "lea" may not add or change it in namespace "app"; ` +
+						`must be left as it was, or be set by a user with the verb routegate-ignore for ingresses.networking.k8s.io there (ignore-annotation)`))
+					Expect(resp.AuditAnnotations).To(And(HaveKeyWithValue("policy-rule", "ignore.restrict"), HaveKeyWithValue("confirmed", "true")))
+				}
+			})
+			It("asks nobody where it stays as it is, or goes", func(ctx SpecContext) {
+				resp := ask(ctx, lea(admissionv1.Update, annotated(moves, "web", "api"), annotated(moves, "web")))
+				Expect(resp.Allowed).To(BeTrue())
+				Expect(resp.Warnings).To(BeEmpty())
+				Expect(ask(ctx, lea(admissionv1.Update, ingress("web"), annotated(moves, "web"))).Allowed).To(BeTrue())
+				Expect(rights.asked()).To(BeEmpty())
+			})
+			It("does not count and does not deny where nobody knows who may", func(ctx SpecContext) {
+				rights.err = errors.New("no answer")
+				resp := ask(ctx, lea(admissionv1.Create, annotated(moves, "api"), nil))
+				Expect(resp.Allowed).To(BeTrue())
+				Expect(resp.Warnings).To(ConsistOf(
+					"no verdict on parts of this Ingress: whether the user may add or change annotation routegate.dev/ignore could not be found out (ignore-annotation)",
+					missing+" [not denied: whether the Ingress may ignore this could not be found out]",
+				))
+				Expect(counted("CREATE", "undecided")).To(Equal(1.0))
+			})
+			It("denies what it does not name while the answer is late", func(ctx SpecContext) {
+				rights.hang = true
+				resp := ask(ctx, lea(admissionv1.Create, annotated("port-missing; reason=a", "api"), nil), "?timeout=2s")
+				Expect(resp.Allowed).To(BeFalse())
+				Expect(resp.Result.Message).To(Equal(missing))
+			})
+			It("fails where nobody knows and the policy says so", func(ctx SpecContext) {
+				file.OnUndecided, rights.err = policy.Fail, errors.New("no answer")
+				body, err := json.Marshal(lea(admissionv1.Create, annotated(moves, "web"), nil))
+				Expect(err).NotTo(HaveOccurred())
+				status, text := post(ctx, "/", "application/json", body)
+				Expect(status).To(Equal(http.StatusInternalServerError))
+				Expect(text).To(ContainSubstring("could not be found out"))
+			})
+		})
+	})
+
+	Describe("names of other namespaces", func() {
+		const (
+			question = "lea: get ingresses.networking.k8s.io other/shop"
+			named    = `spec.rules[0].http.paths[0]: host "h0.example" and path "/" of type Prefix belong to the older Ingress "other/shop"; ` +
+				`must be another host or path (duplicate-path-older-wins): requests go there, not to Service "web"`
+		)
+		withheld := strings.Replace(named, `Ingress "other/shop"`, "Ingress of another namespace", 1)
+		theirs := func(name, host string) *networkingv1.Ingress {
+			ing := ingress("web")
+			ing.Namespace, ing.Name, ing.CreationTimestamp = "other", name, metav1.Unix(1e9, 0)
+			ing.Spec.Rules[0].Host = host
+			return ing
+		}
+		taken := func() *admissionv1.AdmissionReview {
+			r := review(admissionv1.Create, ingress("web"), nil)
+			r.Request.UserInfo.Username = "lea"
+			return r
+		}
+		BeforeEach(func() {
+			for _, view := range []*cluster.Static{world.cached, world.live} {
+				Expect(view.Apply(theirs("shop", "h0.example"))).To(Succeed())
+			}
+		})
+
+		It("are shown to who may get the object", func(ctx SpecContext) {
+			rights.allowed = map[string]bool{question: true}
+			Expect(ask(ctx, taken()).Result.Message).To(Equal(named))
+			Expect(rights.asked()).To(ConsistOf(question))
+		})
+		It("are withheld from others, in all that they read", func(ctx SpecContext) {
+			resp := ask(ctx, taken())
+			Expect(resp.Result.Message).To(Equal(withheld))
+			Expect(resp.Result.Details.Causes).To(HaveLen(1))
+			text, err := json.Marshal(resp)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(string(text)).NotTo(ContainSubstring("shop"))
+		})
+		It("are withheld in warnings", func(ctx SpecContext) {
+			file.Preset = policy.Observe
+			Expect(ask(ctx, taken()).Warnings).To(ConsistOf(withheld))
+		})
+		It("are withheld where nobody knows who may", func(ctx SpecContext) {
+			rights.err = errors.New("no answer")
+			Expect(ask(ctx, taken()).Result.Message).To(Equal(withheld))
+		})
+		It("are withheld where the answer is late", func(ctx SpecContext) {
+			rights.hang = true
+			Expect(ask(ctx, taken(), "?timeout=2s").Result.Message).To(Equal(withheld))
+		})
+		It("are shown to nobody, unasked, where the policy says never", func(ctx SpecContext) {
+			file.Disclosure, rights.allowed = policy.DiscloseNever, map[string]bool{question: true}
+			Expect(ask(ctx, taken()).Result.Message).To(Equal(withheld))
+			Expect(rights.asked()).To(BeEmpty())
+		})
+		It("are shown to everybody, unasked, where the policy says always", func(ctx SpecContext) {
+			file.Disclosure = policy.DiscloseAlways
+			Expect(ask(ctx, taken()).Result.Message).To(Equal(named))
+			Expect(rights.asked()).To(BeEmpty())
+		})
+		It("are asked about once for each object, and of ten objects", func(ctx SpecContext) {
+			file.MaxFindings = 20
+			var services []string
+			for i := range 12 {
+				services = append(services, "web")
+				for _, view := range []*cluster.Static{world.cached, world.live} {
+					Expect(view.Apply(theirs(fmt.Sprintf("shop-%d", i), fmt.Sprintf("h%d.example", i)))).To(Succeed())
+				}
+			}
+			rights.all = true
+			r := taken()
+			r.Request.Object = review(admissionv1.Create, ingress(services...), nil).Request.Object
+			resp := ask(ctx, r)
+			Expect(resp.Result.Details.Causes).To(HaveLen(12))
+			Expect(rights.asked()).To(HaveLen(10))
+			Expect(strings.Count(resp.Result.Message, `Ingress "other/shop`)).To(Equal(10))
+			Expect(strings.Count(resp.Result.Message, "Ingress of another namespace")).To(Equal(2))
+		})
+		It("need no question where nothing is named", func(ctx SpecContext) {
+			ing := ingress("api")
+			ing.Spec.Rules[0].Host = "mine.example"
+			Expect(ask(ctx, review(admissionv1.Create, ing, nil)).Allowed).To(BeFalse())
+			Expect(rights.asked()).To(BeEmpty())
 		})
 	})
 
@@ -582,7 +813,7 @@ var _ = Describe("Handler", func() {
 	It("names what is missing when it is built incompletely", func() {
 		err := (&webhook.Handler{}).Validate()
 		Expect(err).To(MatchError(And(ContainSubstring("Cluster must be set"), ContainSubstring("Rules must be set"),
-			ContainSubstring("Metrics must be set"))))
+			ContainSubstring("Authorizer must be set"), ContainSubstring("Metrics must be set"))))
 	})
 })
 

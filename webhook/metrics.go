@@ -16,6 +16,7 @@ const (
 	outcomeDenied    = "denied"
 	outcomeUndecided = "undecided" // allowed, with a part on which there was no verdict
 	outcomeAudited   = "audited"   // of a finding: only recorded
+	outcomeIgnored   = "ignored"   // of a finding: only recorded, as the Ingress says
 	outcomeFailed    = "failed"    // no verdict, answered with 500
 	outcomeInvalid   = "invalid"   // not an AdmissionReview about an Ingress, answered with 4xx
 )
@@ -55,7 +56,7 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		}, []string{"operation"}),
 		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "routegate_findings_total",
-			Help: "Findings at admission by check, operation, mode of the check (deny, warn, audit) and what became of them (denied, warned, undecided, audited).",
+			Help: "Findings at admission by check, operation, mode of the check (deny, warn, audit) and what became of them (denied, warned, undecided, audited, ignored).",
 		}, []string{"check", "operation", "mode", "outcome"}),
 	}
 	return m, errors.Join(r.Register(m.requests), r.Register(m.duration), r.Register(m.findings))
@@ -100,5 +101,8 @@ func (m *Metrics) count(d decision) {
 	}
 	for _, f := range d.verdict.Audited {
 		add(f.Check, outcomeAudited)
+	}
+	for _, f := range d.verdict.Ignored {
+		add(f.Check, outcomeIgnored)
 	}
 }

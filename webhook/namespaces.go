@@ -151,7 +151,8 @@ func (p *Preview) look(ctx context.Context, rules *policy.Rules, namespace strin
 	return texts
 }
 
-// verdictOf judges an Ingress that is there. Rules for users do not match.
+// verdictOf judges an Ingress that is there. Rules for users do not match. Names of other
+// namespaces are withheld if not everybody may see them, as nobody is asked about so many.
 func verdictOf(rules *policy.Rules, ing *networkingv1.Ingress, snap *routing.Snapshot, labels map[string]string) policy.Verdict {
 	pol := rules.For(policy.Subject{
 		Namespace: ing.Namespace, NamespaceLabels: labels, Class: snap.ClassOf(ing).Name, Labels: ing.Labels,
@@ -159,7 +160,12 @@ func verdictOf(rules *policy.Rules, ing *networkingv1.Ingress, snap *routing.Sna
 	enabled := pol.Enabled(rules.Checks())
 	r := policy.Request{Checks: enabled, New: checks.Run(enabled, ing, snap), Confirmed: snap.SettingsOf(ing).Confirmed, Now: snap.Now}
 	r.Namespace, _ = snap.Namespace(ing.Namespace)
-	return pol.Decide(r)
+	r.Ignore, _ = rules.Ignore(ing.Annotations, snap.Now)
+	v := pol.Decide(r)
+	if pol.Discloses() != policy.DiscloseAlways {
+		v = withholding(v, func(routing.Ref) bool { return false })
+	}
+	return v
 }
 
 func (t *tally) add(ing *networkingv1.Ingress, v policy.Verdict) {

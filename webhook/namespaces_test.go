@@ -18,6 +18,7 @@ import (
 	. "github.com/onsi/gomega"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -133,6 +134,27 @@ var _ = Describe("Preview", func() {
 			`Ingress "bad", warn: spec.rules[0].http.paths[0].backend.service.name: Service "gone" does not exist in namespace "app"; there is "web" (service-missing): requests get 503`,
 		}))
 		Expect(change(ctx, enforce("standard"), enforce("off"), "/")).To(BeEmpty())
+	})
+	It("leaves out what an Ingress ignores", func(ctx SpecContext) {
+		ing := ingress("gone")
+		ing.Annotations = map[string]string{policy.IgnoreAnnotation: "service-missing; reason=comes later"}
+		Expect(world.Apply(ing)).To(Succeed())
+		Expect(change(ctx, nil, enforce("standard"), "/")).To(BeEmpty())
+	})
+	It("names Ingresses of other namespaces only where everybody may see the names", func(ctx SpecContext) {
+		theirs := ingress("web")
+		theirs.Namespace, theirs.Name, theirs.CreationTimestamp = "other", "shop", metav1.Unix(1e9, 0)
+		mine := ingress("web")
+		mine.CreationTimestamp = metav1.Unix(2e9, 0)
+		for _, ing := range []*networkingv1.Ingress{theirs, mine} {
+			Expect(world.Apply(ing)).To(Succeed())
+		}
+		said := change(ctx, nil, enforce("standard"), "/")
+		Expect(said).To(ContainElement(ContainSubstring("belong to the older Ingress of another namespace")))
+		Expect(said).NotTo(ContainElement(ContainSubstring("other/shop")))
+
+		file.Disclosure = policy.DiscloseAlways
+		Expect(change(ctx, nil, enforce("standard"), "/")).To(ContainElement(ContainSubstring(`the older Ingress "other/shop"`)))
 	})
 	It("is silent where no label of ours changes", func(ctx SpecContext) {
 		has("bad")

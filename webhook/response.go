@@ -78,13 +78,14 @@ func denial(d decision) *metav1.Status {
 }
 
 // warnings are what the user reads beside the answer, gravest first: no verdict,
-// namespace labels without meaning, what would have denied, what only warns.
+// namespace labels and an annotation without meaning, what would have denied, what only warns.
 func warnings(d decision) []string {
 	var all []string
 	if text := undecidedText(d.verdict.Undecided); text != "" {
 		all = append(all, "no verdict on parts of this Ingress: "+text)
 	}
 	all = append(all, d.labelFaults...)
+	all = append(all, d.ignoreFaults...)
 	for _, w := range d.verdict.Warned {
 		if w.Because != "" {
 			all = append(all, fmt.Sprintf("%s [%s]", w.Finding, w.Because))
@@ -144,8 +145,8 @@ func auditAnnotations(d decision) map[string]string {
 	for _, w := range v.Warned {
 		warned = append(warned, w.Check)
 	}
-	denied, undecided, audited := names(v.Denied), names(v.Undecided), names(v.Audited)
-	found := slices.Concat(denied, warned, undecided, audited)
+	denied, undecided, audited, ignored := names(v.Denied), names(v.Undecided), names(v.Audited), names(v.Ignored)
+	found := slices.Concat(denied, warned, undecided, audited, ignored)
 	for _, mode := range []checks.Mode{policy.Audit, checks.Warn, checks.Deny} {
 		if slices.ContainsFunc(found, func(check string) bool { return v.Mode(check) == mode }) {
 			annotations["mode"] = string(mode)
@@ -160,6 +161,11 @@ func auditAnnotations(d decision) map[string]string {
 	add("warned", warned)
 	add("undecided", undecided)
 	add("audited", audited)
+	add("ignored", ignored)
+	if len(ignored) > 0 {
+		reason := printable(d.ignore.Reason)
+		annotations["ignore-reason"] = strings.ToValidUTF8(reason[:min(len(reason), maxAnnotation)], "")
+	}
 	if len(v.Undecided) > 0 && annotations["undecided"] == "" {
 		annotations["undecided"] = "all"
 	}

@@ -427,10 +427,11 @@ func serve(ctx context.Context, o *serveOptions) error {
 		return err
 	}
 	handler := &webhook.Handler{
-		Cluster: cl,
-		Rules:   rules.Rules,
-		Metrics: metrics,
-		Log:     log.WithName("webhook"),
+		Cluster:    cl,
+		Rules:      rules.Rules,
+		Authorizer: accessReviews{api.typed.AuthorizationV1().SubjectAccessReviews()},
+		Metrics:    metrics,
+		Log:        log.WithName("webhook"),
 	}
 	if err := handler.Validate(); err != nil {
 		return err

@@ -31,6 +31,8 @@ type File struct {
 	// NamespaceLabels says how far the labels routegate.dev/enforce, /warn and /audit
 	// of a namespace count. By default they count without bounds.
 	NamespaceLabels NamespaceLabels `json:"namespaceLabels,omitzero"`
+	// Ignore says how far the annotation routegate.dev/ignore of an Ingress counts.
+	Ignore IgnoreTerms `json:"ignore,omitzero"`
 	// Rules change the terms for what they match. A later rule wins over an
 	// earlier one, and over namespace labels.
 	Rules []Rule `json:"rules,omitempty"`
@@ -103,6 +105,23 @@ type NamespaceLabels struct {
 	AtLeast Preset `json:"atLeast,omitempty"`
 	// AtMost is what the label enforce cannot go above; strict by default.
 	AtMost Preset `json:"atMost,omitempty"`
+}
+
+// IgnoreTerms says how far the annotation routegate.dev/ignore counts, by which an
+// Ingress names checks whose findings neither deny nor warn.
+type IgnoreTerms struct {
+	// Allowed lets the annotation count. It is true by default.
+	Allowed *bool `json:"allowed,omitempty"`
+	// Poison lets it name also checks of faults with which one Ingress stops the whole
+	// controller.
+	Poison bool `json:"poison,omitempty"`
+	// Restrict lets only those users add or change the annotation who have the verb
+	// routegate-ignore for ingresses.networking.k8s.io in the namespace.
+	Restrict bool `json:"restrict,omitempty"`
+}
+
+func (t IgnoreTerms) allows() bool {
+	return t.Allowed == nil || *t.Allowed
 }
 
 // Controllers says which controllers there are.

@@ -3,7 +3,7 @@
 // Package policy decides what findings mean here: which deny, which warn, and
 // what happens when no verdict was possible.
 //
-// Five rules stand between a finding whose check is in mode deny and a denial;
+// Six rules stand between a finding whose check is in mode deny and a denial;
 // each turns it into a warning that says why:
 //
 //   - ratchet: the former version of the Ingress had the same fault;
@@ -11,7 +11,11 @@
 //     of objects before any of it exists;
 //   - grace period: the fault lies in another object, and the namespace is new;
 //   - the finding is Tentative;
-//   - an Ingress of a namespace that is not read might refute it.
+//   - an Ingress of a namespace that is not read might refute it;
+//   - the Ingress says that it is to be ignored, and it could not be found out whether
+//     it may.
+//
+// What the Ingress may ignore neither denies nor warns.
 package policy
 
 import (
@@ -200,7 +204,7 @@ func (p Policy) Enabled(list []checks.Check) []checks.Check {
 // Request, so that what was wrong before matters.
 func (p Policy) CouldDeny(r Request) bool {
 	return slices.ContainsFunc(r.New, func(f checks.Finding) bool {
-		return !f.Undecided && slices.ContainsFunc(r.Checks, func(c checks.Check) bool {
+		return !f.Undecided && !r.Ignore.names(f.Check) && slices.ContainsFunc(r.Checks, func(c checks.Check) bool {
 			return c.Name == f.Check && p.Mode(&c, r.Confirmed) == checks.Deny
 		})
 	})
@@ -219,6 +223,8 @@ type Request struct {
 	Confirmed bool
 	// DryRun is true when nothing will be stored.
 	DryRun bool
+	// Ignore is what the annotation of the Ingress says that counts.
+	Ignore Ignore
 	// Namespace is the namespace of the Ingress, nil when it was not read.
 	Namespace *routing.Namespace
 	// Now is the time of the request.
@@ -240,6 +246,9 @@ type Verdict struct {
 	Undecided []checks.Finding
 	// Audited are the findings that are only recorded.
 	Audited []checks.Finding
+	// Ignored are the findings that the Ingress says are to be ignored. They are
+	// recorded as such.
+	Ignored []checks.Finding
 	// settings are the modes of the checks with a finding, and what set them.
 	settings map[string]setting
 	// mayFail is true when a check that could have denied was undecided and the
@@ -298,8 +307,10 @@ func (p Policy) Decide(r Request) Verdict {
 		mode := v.settings[f.Check].mode
 		switch {
 		case mode == checks.Off || mode == "":
-		case f.Undecided && mode == Audit:
+		case f.Undecided && (mode == Audit || r.Ignore.names(f.Check)):
 			// That it could not be judged matters to nobody.
+		case !r.Ignore.Uncertain && r.Ignore.names(f.Check):
+			v.Ignored = append(v.Ignored, f)
 		case f.Undecided:
 			v.Undecided = append(v.Undecided, f)
 			couldDeny = couldDeny || mode == checks.Deny
@@ -348,6 +359,8 @@ func (p Policy) spared(f checks.Finding, r Request, old former) string {
 		return "not denied: the Ingress had this before"
 	case !p.NoRatchet && old.undecided[f.Check]:
 		return "not denied: whether the Ingress had this before could not be judged"
+	case r.Ignore.names(f.Check):
+		return "not denied: whether the Ingress may ignore this could not be found out"
 	case f.Tentative:
 		return "not denied: not certain"
 	case f.InPart:

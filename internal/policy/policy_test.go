@@ -54,6 +54,8 @@ func TestDecide(t *testing.T) {
 	inPart := found("certain", "x")
 	inPart.InPart = true
 	undecided := checks.Finding{Check: "certain", Fact: "not read", Undecided: true}
+	ignored := policy.Ignore{Checks: []string{"certain", "silent"}}
+	doubtful := policy.Ignore{Checks: []string{"certain"}, Uncertain: true}
 	undecidedWarning := checks.Finding{Check: "transient", Fact: "not read", Undecided: true}
 
 	for name, tc := range map[string]struct {
@@ -79,6 +81,10 @@ func TestDecide(t *testing.T) {
 		"settings confirmed, it was there before": {standard, policy.Request{Confirmed: true, New: []checks.Finding{found("flagged", "x")}, Old: []checks.Finding{found("flagged", "x")}}, "warned:x(before)", true},
 		"settings not confirmed, undecided":       {failing, policy.Request{New: []checks.Finding{undecidedFlag}}, "undecided:not read", true},
 		"settings confirmed, undecided":           {failing, policy.Request{Confirmed: true, New: []checks.Finding{undecidedFlag}}, "undecided:not read FAIL", false},
+
+		"ignored":                  {standard, policy.Request{Ignore: ignored, New: []checks.Finding{found("certain", "x"), found("silent", "y"), found("transient", "z")}}, "warned:z ignored:x", true},
+		"ignored, undecided":       {failing, policy.Request{Ignore: ignored, New: []checks.Finding{undecided}}, "", true},
+		"ignored, if the user may": {standard, policy.Request{Ignore: doubtful, New: []checks.Finding{found("certain", "x"), found("certain", "y")}}, "warned:x(found out) warned:y(found out)", true},
 
 		"ratchet: it was there before":      {standard, policy.Request{New: []checks.Finding{found("certain", "x")}, Old: []checks.Finding{found("certain", "x")}}, "warned:x(before)", true},
 		"ratchet: something else was there": {standard, policy.Request{New: []checks.Finding{found("certain", "x")}, Old: []checks.Finding{found("certain", "y")}}, "denied:x", false},
@@ -118,7 +124,7 @@ func summary(v policy.Verdict) string {
 	}
 	for _, w := range v.Warned {
 		word := "warned:" + w.Fact
-		for _, key := range []string{"before", "certain", "real write", "younger", "not read"} {
+		for _, key := range []string{"before", "certain", "real write", "younger", "not read", "found out"} {
 			if strings.Contains(w.Because, key) {
 				word += "(" + key + ")"
 				break
@@ -128,6 +134,9 @@ func summary(v policy.Verdict) string {
 	}
 	for _, f := range v.Undecided {
 		words = append(words, "undecided:"+f.Fact)
+	}
+	for _, f := range v.Ignored {
+		words = append(words, "ignored:"+f.Fact)
 	}
 	if v.Fails() {
 		words = append(words, "FAIL")

@@ -66,6 +66,9 @@ func (f *File) faults(all []checks.Check) []fault {
 		v.fault("maxFindings", "is %d: must be 1 to %d", f.MaxFindings, mostFindings)
 	}
 	v.labels(f.NamespaceLabels)
+	if !f.Ignore.allows() && (f.Ignore.Poison || f.Ignore.Restrict) {
+		v.fault("ignore.allowed", "is false, which contradicts poison and restrict: leave out what does not count")
+	}
 	for _, list := range []struct {
 		path   string
 		values []string
