@@ -17,7 +17,7 @@ import (
 // Exit codes of the command.
 const (
 	exitOK      = 0
-	exitDiffers = 1 // a comparison found a difference, or a probe not what it expects
+	exitDiffers = 1 // a comparison found a difference, a probe not what it expects, or a check what it is to fail for
 	exitError   = 2 // the command could not do its work
 )
 
@@ -32,7 +32,7 @@ func run() int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(explainCommand(), probeCommand(), routesCommand(newSourceOptions()), serveCommand(), traceCommand(newSourceOptions()), versionCommand())
+	root.AddCommand(checkCommand(newSourceOptions()), explainCommand(), probeCommand(), routesCommand(newSourceOptions()), serveCommand(), snapshotCommand(newSourceOptions()), traceCommand(newSourceOptions()), versionCommand())
 
 	// The first signal asks for an orderly end; a second one ends at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -43,7 +43,9 @@ func run() int {
 	}()
 
 	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "routegate:", err)
+		if !errors.Is(err, errFindings) {
+			fmt.Fprintln(os.Stderr, "routegate:", err)
+		}
 		return exitCode(err)
 	}
 	return exitOK
@@ -51,7 +53,7 @@ func run() int {
 
 // exitCode is the exit code of a command that ended with the error.
 func exitCode(err error) int {
-	if errors.Is(err, errDiffers) || errors.Is(err, errNotFound) {
+	if errors.Is(err, errDiffers) || errors.Is(err, errNotFound) || errors.Is(err, errFindings) {
 		return exitDiffers
 	}
 	return exitError
