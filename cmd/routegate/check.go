@@ -84,6 +84,8 @@ Exit codes:
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
+	// --cluster says here that there is one; which it is, --context says.
+	source.config.ClusterName = nil
 	source.addSourceFlags(cmd)
 	f := cmd.Flags()
 	f.Lookup("filename").Usage = `files, directories or URLs with manifests, "-" for standard input`
@@ -199,7 +201,7 @@ func (o *checkOptions) run(cmd *cobra.Command) error {
 	}
 	switch {
 	case len(findings.Problems) > 0:
-		return fmt.Errorf("not all could be read: see above")
+		return errors.New("not all could be read")
 	case !o.writeBaseline && findings.Summary.Failing > 0:
 		return errFindings
 	}
@@ -298,7 +300,11 @@ type judging struct {
 func (in *checked) judge(ctx context.Context, by judging, progress *progress) *report.Findings {
 	findings := &report.Findings{Ingresses: []report.Judged{}}
 	for _, p := range in.manifests.Problems {
-		findings.Problems = append(findings.Problems, report.Problem{File: p.File, Line: p.Line, Message: p.Error()})
+		message := p.Error()
+		if p.Line > 0 {
+			message = fmt.Sprintf("%s:%d: %v", p.File, p.Line, p.Err)
+		}
+		findings.Problems = append(findings.Problems, report.Problem{File: p.File, Line: p.Line, Message: message})
 	}
 	progress.begin("judging Ingresses", len(in.ingresses))
 	for _, ing := range in.ingresses {

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -26,13 +28,7 @@ func main() {
 }
 
 func run() int {
-	root := &cobra.Command{
-		Use:           "routegate",
-		Short:         "Refuse Kubernetes Ingresses that cannot route, and say why",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
-	root.AddCommand(checkCommand(newSourceOptions()), explainCommand(), probeCommand(), routesCommand(newSourceOptions()), serveCommand(), snapshotCommand(newSourceOptions()), traceCommand(newSourceOptions()), versionCommand())
+	root := rootCommand(os.Args[0])
 
 	// The first signal asks for an orderly end; a second one ends at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -49,6 +45,25 @@ func run() int {
 		return exitCode(err)
 	}
 	return exitOK
+}
+
+// rootCommand is the command line of the program, which is started under that name: as a
+// plugin of kubectl, it is called kubectl-routegate.
+func rootCommand(program string) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "routegate",
+		Short:         "Refuse Kubernetes Ingresses that cannot route, and say why",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	if strings.HasPrefix(filepath.Base(program), "kubectl-") {
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl routegate"}
+	}
+	root.AddCommand(
+		checkCommand(newSourceOptions()), explainCommand(), probeCommand(), routesCommand(newSourceOptions()), serveCommand(),
+		snapshotCommand(newSourceOptions()), traceCommand(newSourceOptions()), versionCommand(),
+	)
+	return root
 }
 
 // exitCode is the exit code of a command that ended with the error.

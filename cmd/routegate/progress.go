@@ -21,6 +21,8 @@ type progress struct {
 	what  string
 	total int
 	count int
+	// shown is true once anything was shown.
+	shown bool
 	bar   *progressbar.ProgressBar
 }
 
@@ -44,6 +46,7 @@ func (p *progress) step() {
 		return
 	}
 	if p.bar == nil {
+		p.shown = true
 		p.bar = progressbar.NewOptions(p.total,
 			progressbar.OptionSetWriter(p.w), progressbar.OptionSetDescription(p.what), progressbar.OptionShowCount(),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionFullWidth())

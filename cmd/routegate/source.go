@@ -29,11 +29,11 @@ import (
 // sourceHelp is what the help of a command says about where it reads from.
 const sourceHelp = `The cluster is that of the kubeconfig file, or with --snapshot what "routegate
 snapshot" saved of one. With -f or -k, manifests are read instead, and no cluster is
-asked. Of those, objects without a creationTimestamp
-are taken to have been created in the order in which they stand there, so that
-the first of two Ingresses is the older one; an Ingress that names no class gets
-the default IngressClass. EndpointSlices and Secrets count as unknown where the
-manifests hold none at all.`
+asked. Of those, objects without a creationTimestamp are taken to have been
+created in the order in which they stand there, so that the first of two
+Ingresses is the older one; an Ingress that names no class gets the default
+IngressClass. EndpointSlices and Secrets count as unknown where the manifests
+hold none at all.`
 
 // sourceOptions are the flags that say which cluster is looked at.
 type sourceOptions struct {

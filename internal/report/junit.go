@@ -17,14 +17,14 @@ func (r *Findings) writeJUnit(w io.Writer) error {
 	suite := junit.Testsuite{Name: "routegate"}
 	for _, p := range r.Problems {
 		suite.AddTestcase(junit.Testcase{
-			Name: "read", Classname: valid(orElse(p.File, "input")),
-			Error: &junit.Result{Message: valid(p.Message), Type: "unreadable", Data: cdata(p.Message)},
+			Name: "read", Classname: printable(orElse(p.File, "input")),
+			Error: &junit.Result{Message: printable(p.Message), Type: "unreadable", Data: printable(p.Message)},
 		})
 	}
 	for _, j := range r.Ingresses {
-		test := junit.Testcase{Name: valid("Ingress " + j.Namespace + "/" + j.Name), Classname: "cluster"}
+		test := junit.Testcase{Name: printable("Ingress " + j.Namespace + "/" + j.Name), Classname: "cluster"}
 		if j.Source != nil {
-			test.Classname = valid(j.Source.File)
+			test.Classname = printable(j.Source.File)
 		}
 		var failed, other []string
 		first := ""
@@ -37,6 +37,8 @@ func (r *Findings) writeJUnit(w io.Writer) error {
 			if f.Hint != "" {
 				line += " (hint: " + f.Hint + ")"
 			}
+			// XML cannot hold every character, and what is one line is to stay one.
+			line = printable(line)
 			if !f.Fails {
 				other = append(other, line)
 				continue
@@ -47,13 +49,13 @@ func (r *Findings) writeJUnit(w io.Writer) error {
 			failed = append(failed, line)
 		}
 		if len(failed) > 0 {
-			test.Failure = &junit.Result{Message: valid(failed[0]), Type: first, Data: cdata(strings.Join(failed, "\n"))}
+			test.Failure = &junit.Result{Message: failed[0], Type: first, Data: strings.Join(failed, "\n")}
 			if more := len(failed) - 1; more > 0 {
 				test.Failure.Message += fmt.Sprintf(" (and %d more)", more)
 			}
 		}
 		if len(other) > 0 {
-			test.SystemOut = &junit.Output{Data: cdata(strings.Join(other, "\n"))}
+			test.SystemOut = &junit.Output{Data: strings.Join(other, "\n")}
 		}
 		suite.AddTestcase(test)
 	}
@@ -64,17 +66,4 @@ func (r *Findings) writeJUnit(w io.Writer) error {
 		return err
 	}
 	return suites.WriteXML(w)
-}
-
-// valid leaves out what XML cannot hold.
-func valid(text string) string { return printable(text) }
-
-// cdata is text of several lines without what XML cannot hold. The encoder splits it where it
-// would end the section.
-func cdata(text string) string {
-	lines := strings.Split(text, "\n")
-	for i := range lines {
-		lines[i] = printable(lines[i])
-	}
-	return strings.Join(lines, "\n")
 }
