@@ -218,8 +218,9 @@ func (m *Manifests) Apply(s *cluster.Static) ([]*networkingv1.Ingress, error) {
 			}
 		}
 		if submitted {
-			age := time.Duration(len(m.Objects)-i) * time.Second
-			obj.SetCreationTimestamp(metav1.NewTime(m.options.Now.Add(-age).Truncate(time.Second)))
+			// So little apart, all are newer than what is in the cluster.
+			age := time.Duration(len(m.Objects)-i) * time.Microsecond
+			obj.SetCreationTimestamp(metav1.NewTime(m.options.Now.Add(-age)))
 		}
 		ing, isIngress := obj.(*networkingv1.Ingress)
 		if isIngress && submitted {
@@ -252,7 +253,7 @@ type loader struct {
 	// parts are the workloads, and where there are any, all ConfigMaps.
 	workloads []settings.Workload
 	parts     map[routing.Ref]runtime.Object
-	// leftOut counts what has no part in routing, by kind.
+	// leftOut counts what was left out, by kind.
 	leftOut map[string]int
 }
 
@@ -427,7 +428,7 @@ func (l *loader) take(doc []byte, at place) error {
 	if isList {
 		of := gvk.GroupVersion().WithKind(element)
 		if _, known := kinds[of.GroupKind()]; !known && (gvk.Group != "" || element != "") {
-			l.leftOut[gvk.Kind]++
+			l.leave(gvk, &head, at)
 			return nil
 		}
 		return l.list(doc, data, of, at)
@@ -475,14 +476,17 @@ func (p place) absolute(text string) string {
 	})
 }
 
-// leave counts an object that has no part in routing. One of a kind that its API does
-// not have is named, as it may be a misspelling.
+// leave leaves out an object that has no part in routing. One of a kind that its API does
+// not have is named, as it may be a misspelling; those of APIs that are not Kubernetes' own
+// are counted.
 func (l *loader) leave(gvk schema.GroupVersionKind, head *metav1.PartialObjectMetadata, at place) {
-	if scheme.Scheme.IsVersionRegistered(gvk.GroupVersion()) && !scheme.Scheme.Recognizes(gvk) {
+	switch {
+	case scheme.Scheme.Recognizes(gvk):
+	case scheme.Scheme.IsVersionRegistered(gvk.GroupVersion()):
 		l.Notes = append(l.Notes, fmt.Sprintf("%s: the kind %q of %q is not known in %s; it is left out", at, gvk.Kind, head.Name, head.APIVersion))
-		return
+	default:
+		l.leftOut[gvk.Kind]++
 	}
-	l.leftOut[gvk.Kind]++
 }
 
 // note says what was left out.
@@ -494,7 +498,7 @@ func (l *loader) note() {
 		total += l.leftOut[kind]
 	}
 	if total > 0 {
-		l.Notes = append(l.Notes, fmt.Sprintf("Objects that have no part in routing were left out: %s", strings.Join(texts, ", ")))
+		l.Notes = append(l.Notes, fmt.Sprintf("Objects of kinds that are not known here were left out: %s", strings.Join(texts, ", ")))
 	}
 }
 
