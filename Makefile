@@ -165,9 +165,10 @@ truth: ## Judge the recorded scenarios, and compare with what really happened.
 	@go run ./e2e/truth -dir $(TRUTH_DIR)
 
 .PHONY: bench
-bench: ## Measure a verdict, a round trip and the cache against the plainest thing in their place.
+bench: ## Measure a verdict, a round trip and the cache against the plainest thing in their place, and a check of 10 000 manifests.
 	@go test -run '^$$' -bench '$(BENCH)' -benchmem ./internal/cluster ./webhook
 	@go run ./e2e/bench
+	@go test -run '^$$' -bench '$(BENCH)' -benchtime 3x -benchmem ./cmd/routegate
 
 .PHONY: lint
 lint: ## Run the linters.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -25,14 +26,16 @@ var now = time.Date(2026, time.November, 21, 0, 0, 0, 0, time.UTC)
 func execute(t *testing.T, stdin string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	root := &cobra.Command{Use: "routegate", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(traceCommand(newSourceOptionsAt(now)), routesCommand(newSourceOptionsAt(now)))
+	root.AddCommand(checkCommand(newSourceOptionsAt(now)), routesCommand(newSourceOptionsAt(now)), snapshotCommand(newSourceOptionsAt(now)), traceCommand(newSourceOptionsAt(now)))
 	var out, errs bytes.Buffer
 	root.SetIn(strings.NewReader(stdin))
 	root.SetOut(&out)
 	root.SetErr(&errs)
 	root.SetArgs(args)
 	if err := root.ExecuteContext(t.Context()); err != nil {
-		fmt.Fprintln(&errs, "routegate:", err)
+		if !errors.Is(err, errFindings) {
+			fmt.Fprintln(&errs, "routegate:", err)
+		}
 		code = exitCode(err)
 	}
 	return out.String(), errs.String(), code
@@ -44,7 +47,7 @@ func newSourceOptionsAt(now time.Time) *sourceOptions {
 	return source
 }
 
-// TestGolden runs each case of testdata/trace and testdata/routes: the arguments in
+// TestGolden runs each case of testdata/check, testdata/trace and testdata/routes: the arguments in
 // args, one a line, on cluster.yaml; want.txt holds all that is shown.
 func TestGolden(t *testing.T) {
 	dirs, err := filepath.Glob(filepath.Join("testdata", "*", "*"))

@@ -41,8 +41,8 @@ func mount(t *testing.T, dir, generation, text string) {
 	}
 }
 
-// sourceOf makes a policySource of the arguments of serve.
-func sourceOf(t *testing.T, args ...string) (*policySource, *prometheus.Registry, error) {
+// policySourceOf makes a policySource of the arguments of serve.
+func policySourceOf(t *testing.T, args ...string) (*policySource, *prometheus.Registry, error) {
 	t.Helper()
 	o := &serveOptions{}
 	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
@@ -82,7 +82,7 @@ func TestPolicyFileIsFollowed(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "..data", "policy.yaml")
 	mount(t, dir, "1", policyHead+"preset: observe\n")
-	s, registry, err := sourceOf(t, "--policy="+path, "--on-undecided=fail", "--secret-access=get")
+	s, registry, err := policySourceOf(t, "--policy="+path, "--on-undecided=fail", "--secret-access=get")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,12 +155,12 @@ func TestPolicyFileAtTheStart(t *testing.T) {
 		if err := os.WriteFile(path, []byte(policyHead+tc.text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		_, _, err := sourceOf(t, append(tc.args, "--policy="+path)...)
+		_, _, err := policySourceOf(t, append(tc.args, "--policy="+path)...)
 		if (err == nil) != (tc.want == "") || (err != nil && !strings.Contains(err.Error(), tc.want)) {
 			t.Errorf("%s: got %v, want %q", name, err, tc.want)
 		}
 	}
-	if _, _, err := sourceOf(t, "--policy="+path+"x"); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if _, _, err := policySourceOf(t, "--policy="+path+"x"); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("no file: got %v", err)
 	}
 }

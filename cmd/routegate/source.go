@@ -27,12 +27,13 @@ import (
 )
 
 // sourceHelp is what the help of a command says about where it reads from.
-const sourceHelp = `The cluster is that of the kubeconfig file. With -f or -k, manifests are read
-instead, and no cluster is asked. Of those, objects without a creationTimestamp
-are taken to have been created in the order in which they stand there, so that
-the first of two Ingresses is the older one; an Ingress that names no class gets
-the default IngressClass. EndpointSlices and Secrets count as unknown where the
-manifests hold none at all.`
+const sourceHelp = `The cluster is that of the kubeconfig file, or with --snapshot what "routegate
+snapshot" saved of one. With -f or -k, manifests are read instead, and no cluster is
+asked. Of those, objects without a creationTimestamp are taken to have been
+created in the order in which they stand there, so that the first of two
+Ingresses is the older one; an Ingress that names no class gets the default
+IngressClass. EndpointSlices and Secrets count as unknown where the manifests
+hold none at all.`
 
 // sourceOptions are the flags that say which cluster is looked at.
 type sourceOptions struct {
@@ -43,6 +44,7 @@ type sourceOptions struct {
 	nginxControllers []string
 	controllers      []string
 	settingsFile     string
+	snapshot         string
 
 	// now is the clock of tests, nil for the real one.
 	now func() time.Time
@@ -65,19 +67,34 @@ func newSourceOptions() *sourceOptions {
 }
 
 func (o *sourceOptions) addFlags(cmd *cobra.Command) {
+	o.addSourceFlags(cmd)
+	cmd.Flags().StringVar(&o.class, "class", "", "IngressClass, or value of its spec.controller, where there are several installations of ingress-nginx")
+	_ = cmd.RegisterFlagCompletionFunc("class", cobra.NoFileCompletions)
+}
+
+// addSourceFlags adds the flags that say where to read and what the controllers are.
+func (o *sourceOptions) addSourceFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	o.files.AddFlags(f)
 	o.config.AddFlags(f)
 	f.Lookup("kustomize").Usage = "directory of a kustomization to look at instead of a cluster"
 	f.Lookup("recursive").Usage = "read the directories of --filename with all below them"
-	f.StringVar(&o.class, "class", "", "IngressClass, or value of its spec.controller, where there are several installations of ingress-nginx")
 	f.StringSliceVar(&o.nginxControllers, "ingress-nginx-controllers", []string{"k8s.io/ingress-nginx"}, "values of an IngressClass's spec.controller that mean ingress-nginx")
 	f.StringSliceVar(&o.controllers, "controller-deployment", nil, controllerUsage)
 	f.StringVar(&o.settingsFile, "controller-settings", "", settingsUsage)
+	f.StringVar(&o.snapshot, "snapshot", "", `file that "routegate snapshot" wrote, to look at instead of a cluster`)
 	_ = cmd.MarkFlagDirname("kustomize")
 	_ = cmd.MarkFlagFilename("controller-settings", "yaml", "yml")
-	_ = cmd.RegisterFlagCompletionFunc("class", cobra.NoFileCompletions)
+	_ = cmd.MarkFlagFilename("snapshot", "json")
 	_ = cmd.RegisterFlagCompletionFunc("controller-deployment", cobra.NoFileCompletions)
+}
+
+// clock returns the time at which the cluster is looked at.
+func (o *sourceOptions) clock() time.Time {
+	if o.now != nil {
+		return o.now()
+	}
+	return time.Now()
 }
 
 // world is the cluster that a command looks at.
@@ -88,8 +105,9 @@ type world struct {
 	// namespace is that of the kubeconfig or of the flag; given is true for the latter.
 	namespace string
 	given     bool
+	// manifests is true for what is no live cluster.
 	manifests bool
-	// client is that of a live cluster, nil for manifests.
+	// client is that of a live cluster, nil for manifests and snapshots.
 	client kubernetes.Interface
 }
 
@@ -106,15 +124,17 @@ func (o *sourceOptions) load(ctx context.Context, stdin io.Reader, stderr io.Wri
 		return nil, err
 	}
 	var static *cluster.Static
-	if w.manifests || *o.files.Recursive {
-		now := time.Now
-		if o.now != nil {
-			now = o.now
-		}
+	switch {
+	case o.snapshot != "" && w.manifests:
+		return nil, errors.New("--snapshot excludes --filename and --kustomize here")
+	case o.snapshot != "":
+		w.manifests = true
+		static, err = readSnapshot(o.snapshot)
+	case w.manifests || *o.files.Recursive:
 		static, err = manifests.Load(manifests.Options{
-			FilenameOptions: o.files.ToOptions(), Stdin: stdin, Namespace: w.namespace, Now: now(), Workloads: workloads,
+			FilenameOptions: o.files.ToOptions(), Stdin: stdin, Namespace: w.namespace, Now: o.clock(), Workloads: workloads,
 		})
-	} else {
+	default:
 		static, err = o.loadLive(ctx, w, workloads)
 	}
 	if err != nil {
@@ -166,7 +186,7 @@ func (o *sourceOptions) loadLive(ctx context.Context, w *world, workloads []sett
 // readPods adds the Pods around the Service of a route that gets 503.
 func (w *world) readPods(ctx context.Context, route *routing.Route) error {
 	if w.client == nil {
-		return errors.New("manifests are looked at, and no cluster")
+		return errors.New("no live cluster is looked at")
 	}
 	if route.Status != http.StatusServiceUnavailable || route.At == nil || route.At.Upstream == nil {
 		return nil

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -53,7 +54,36 @@ func List(ctx context.Context, client kubernetes.Interface, namespace string) (*
 			return nil, fmt.Errorf("cannot list the kind %s: %w", kind, err)
 		}
 	}
+	if err := s.getConfigMaps(ctx, client); err != nil {
+		return nil, err
+	}
 	return s, nil
+}
+
+// getConfigMaps reads those that annotations of Ingresses name, one by one: most
+// ConfigMaps have no part in routing.
+func (s *Static) getConfigMaps(ctx context.Context, client kubernetes.Interface) error {
+	named := map[routing.Ref]bool{}
+	each(s, routing.Ingresses, func(ing *networkingv1.Ingress) {
+		refs := routing.ReferencesOf(ing)
+		for _, name := range refs.ConfigMaps {
+			named[routing.Ref{Kind: routing.ConfigMaps, Namespace: refs.Namespace, Name: name}] = true
+		}
+	})
+	for ref := range named {
+		configMap, err := client.CoreV1().ConfigMaps(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+		switch {
+		case err == nil:
+			if err := s.Apply(configMap); err != nil {
+				return err
+			}
+		case apierrors.IsForbidden(err):
+			s.Cover(ref, routing.Coverage{Reason: "you are not allowed to get it"})
+		case !apierrors.IsNotFound(err):
+			return fmt.Errorf("cannot get the ConfigMap %s/%s: %w", ref.Namespace, ref.Name, err)
+		}
+	}
+	return nil
 }
 
 // list reads one kind, under the lock mu where it changes s.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -108,5 +109,41 @@ func TestIngressesOfOneNamespace(t *testing.T) {
 	}
 	if got := strings.Join(names, " "); got != "app/api app/web" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestListReadsNamedConfigMaps reads those that Ingresses name, one by one, and no other.
+func TestListReadsNamedConfigMaps(t *testing.T) {
+	naming := func(name string) *networkingv1.Ingress {
+		ing := &networkingv1.Ingress{ObjectMeta: meta(name)}
+		ing.Annotations = map[string]string{"nginx.ingress.kubernetes.io/auth-proxy-set-headers": name, "nginx.ingress.kubernetes.io/auth-url": "http://a.example"}
+		return ing
+	}
+	client := fake.NewClientset(naming("there"), naming("gone"), naming("hidden"),
+		&corev1.ConfigMap{ObjectMeta: meta("there"), Data: map[string]string{"a": "b"}}, &corev1.ConfigMap{ObjectMeta: meta("other")})
+	client.PrependReactor("get", "configmaps", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		if get, ok := action.(clienttesting.GetAction); !ok || get.GetName() != "hidden" {
+			return false, nil, nil
+		}
+		return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "hidden", errors.New("no"))
+	})
+	s, err := cluster.List(t.Context(), client, "app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap, _ := s.Everything()
+	for name, want := range map[string]routing.Known{"there": routing.Present, "gone": routing.Absent, "hidden": routing.Unread} {
+		if _, known := snap.ConfigMap("app", name); known != want {
+			t.Errorf("%s: got %v, want %v", name, known, want)
+		}
+	}
+	if len(snap.ConfigMaps) != 1 {
+		t.Errorf("got %d ConfigMaps, want the named one", len(snap.ConfigMaps))
+	}
+	client.PrependReactor("get", "configmaps", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, errors.New("connection reset")
+	})
+	if _, err := cluster.List(t.Context(), client, "app"); err == nil || !strings.Contains(err.Error(), "connection reset") {
+		t.Errorf("got %v, want the failure", err)
 	}
 }

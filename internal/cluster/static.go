@@ -83,6 +83,22 @@ func (s *Static) Apply(obj metav1.Object) error {
 	return s.objects[kind].Update(kept)
 }
 
+// Get returns what is kept of the object of that kind, namespace and name, nil where
+// there is none.
+func (s *Static) Get(obj metav1.Object) metav1.Object {
+	kind, ok := kindOf(obj)
+	if !ok {
+		return nil
+	}
+	kept, _, err := s.store[kind].GetByKey(key(obj))
+	if err != nil {
+		// The error of a thread-safe store is always nil.
+		return nil
+	}
+	found, _ := kept.(metav1.Object)
+	return found
+}
+
 // Cover says whether a kind was read: everywhere, or in one namespace where the
 // Ref names it. What is said of Secrets holds for what they hold as well.
 func (s *Static) Cover(ref routing.Ref, coverage routing.Coverage) {
@@ -129,7 +145,7 @@ func (s *Static) Delete(obj metav1.Object) error {
 // Snapshot returns the cluster around the references. The objects given are the
 // truth, so there is nothing to confirm.
 func (s *Static) Snapshot(_ context.Context, refs routing.References, _ []routing.Ref) (*routing.Snapshot, error) {
-	return s.snapshot(refs), nil
+	return s.Around(refs), nil
 }
 
 // UsersOf returns the Ingresses that name the Service, Secret or IngressClass, sorted
@@ -138,7 +154,8 @@ func (s *Static) UsersOf(ref routing.Ref) ([]*networkingv1.Ingress, error) {
 	return s.store.users(ref), nil
 }
 
-func (s *Static) snapshot(refs routing.References) *routing.Snapshot {
+// Around returns the cluster around the references.
+func (s *Static) Around(refs routing.References) *routing.Snapshot {
 	snap := s.store.snapshot(refs, s.Settings, s.Now, maps.Clone(s.coverage))
 	for s.frozen.judge(s.store, func() routing.Settings { return s.Settings }, maxJudged) {
 	}
@@ -154,7 +171,7 @@ func (s *Static) Ingresses(namespace string) []*networkingv1.Ingress {
 // Everything returns a Snapshot of all objects, and all Ingresses in the order in
 // which ingress-nginx takes them up, oldest first.
 func (s *Static) Everything() (*routing.Snapshot, []*networkingv1.Ingress) {
-	snap := s.snapshot(routing.References{})
+	snap := s.Around(routing.References{})
 	each(s, routing.Services, func(svc *routing.Service) {
 		snap.Services[routing.Key{Namespace: svc.Namespace, Name: svc.Name}] = svc
 		at := routing.Ref{Kind: routing.Services, Namespace: svc.Namespace}

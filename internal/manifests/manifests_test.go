@@ -12,6 +12,7 @@ import (
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/resource"
 
 	"github.com/routegate/routegate/internal/cluster"
@@ -32,6 +33,10 @@ const (
 
 func ingress(name, rest string) string {
 	return "kind: Ingress\napiVersion: networking.k8s.io/v1\nmetadata: {name: " + name + rest + "}\nspec: {defaultBackend: {service: {name: web, port: {number: 80}}}}\n"
+}
+
+func objectMeta(namespace, name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: namespace, Name: name}
 }
 
 func load(t *testing.T, o manifests.Options) (*cluster.Static, error) {
@@ -136,7 +141,7 @@ func TestErrorsNameTheDocument(t *testing.T) {
 		"no kind":         {[]string{"metadata: {name: x}\n"}, "standard input, document 1: it must have apiVersion and kind"},
 		"no name":         {[]string{ingress(`""`, "")}, "standard input, document 1: metadata.name: must be set"},
 		"twice":           {[]string{ingress("web", ""), ingress("web", ", namespace: default")}, `standard input, document 2: metadata.name: the Ingress "default/web" was defined before (standard input, document 1)`},
-		"old version":     {[]string{strings.Replace(ingress("web", ""), "k8s.io/v1", "k8s.io/v1beta1", 1)}, `must be "networking.k8s.io/v1"`},
+		"old version":     {[]string{strings.Replace(class, "k8s.io/v1", "k8s.io/v1beta1", 1)}, `must be "networking.k8s.io/v1"`},
 		"item of a list":  {[]string{"kind: List\napiVersion: v1\nitems:\n- " + strings.ReplaceAll(strings.TrimSpace(strings.Replace(ingress("web", ""), "name: web", "name: web, x: y", 1)), "\n", "\n  ") + "\n"}, `standard input, document 1: items[0]: unknown field "metadata.x"`},
 		"of a typed list": {[]string{strings.Replace(ingressList, "name: b", "name: b, x: y", 1)}, `unknown field "items[1].metadata.x"`},
 	} {

@@ -41,7 +41,7 @@ func TestIgnore(t *testing.T) {
 		"a date of another form":  {value: "certain; until=31.1.2027; reason=a", faults: []string{`="certain; until=31.1.2027; reason=a" ignores nothing: until="31.1.2027" is no date of the form YYYY-MM-DD` + form}},
 		"no such date":            {value: "certain; until=2027-02-30; reason=a", faults: []string{`="certain; until=2027-02-30; reason=a" ignores nothing: until="2027-02-30" is no date of the form YYYY-MM-DD` + form}},
 		"an unknown key":          {value: "certain; till=2027-01-31; reason=a", faults: []string{`="certain; till=2027-01-31; reason=a" ignores nothing: "till=2027-01-31" is neither until= nor reason=` + form}},
-		"a mistyped check":        {value: "certian,transient; reason=a", want: "transient: a", faults: []string{`="certian,transient; reason=a" names the check "certian", which there is not; did you mean "certain"?`}},
+		"a mistyped check":        {value: "certaim,transient; reason=a", want: "transient: a", faults: []string{`="certaim,transient; reason=a" names the check "certaim", which there is not; did you mean "certain"?`}},
 		"a check that is unknown": {value: "quite-another; reason=a", want: ": a", faults: []string{`="quite-another; reason=a" names the check "quite-another", which there is not; "routegate explain" lists all checks`}},
 		"poison":                  {value: "poison,certain; reason=a", want: "certain: a", faults: []string{`="poison,certain; reason=a" does not ignore poison, which stops the controller for everybody: the policy here does not admit that`}},
 		"poison, admitted":        {terms: policy.IgnoreTerms{Poison: true}, value: "poison; reason=a", want: "poison: a"},
