@@ -177,6 +177,15 @@ type Class struct {
 	SpecController string
 }
 
+// ClassNameOf returns spec.ingressClassName, else the annotation
+// kubernetes.io/ingress.class, else nothing.
+func ClassNameOf(ing *networkingv1.Ingress) string {
+	if field := ing.Spec.IngressClassName; field != nil {
+		return *field
+	}
+	return ing.Annotations[ClassAnnotation]
+}
+
 // ClassOf returns the class of the Ingress: spec.ingressClassName, else the
 // annotation kubernetes.io/ingress.class (semantics section 1.A).
 func (s *Snapshot) ClassOf(ing *networkingv1.Ingress) Class {

@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -18,6 +19,7 @@ const (
 	byService  = "service"  // EndpointSlices by namespace and Service
 	byHost     = "host"     // Ingresses by the hosts of their rules, "" for a rule without one, their aliases, and CatchAllHost
 	byUpstream = "upstream" // Ingresses by the names of their backends' upstreams
+	byObject   = "object"   // Ingresses by the Services, Secrets and IngressClass that they name, as objectKey has it
 )
 
 // indexersFor are the indexes that a kind is kept with.
@@ -26,7 +28,7 @@ func indexersFor(kind routing.Kind) cache.Indexers {
 	case routing.Ingresses:
 		return cache.Indexers{byHost: ofIngress(namedHosts), byUpstream: ofIngress(func(ing *networkingv1.Ingress) []string {
 			return routing.ReferencesOf(ing).Upstreams
-		})}
+		}), byObject: ofIngress(namedObjects)}
 	case routing.EndpointSlices:
 		return cache.Indexers{byService: func(obj any) ([]string, error) {
 			slice, ok := obj.(*routing.EndpointSlice)
@@ -58,6 +60,37 @@ func namedHosts(ing *networkingv1.Ingress) []string {
 		hosts = append(hosts, routing.CatchAllHost)
 	}
 	return hosts
+}
+
+// namedObjects are the keys of the objects that an Ingress names.
+func namedObjects(ing *networkingv1.Ingress) []string {
+	refs := routing.ReferencesOf(ing)
+	var keys []string
+	for _, name := range refs.Services {
+		keys = append(keys, objectKey(routing.Ref{Kind: routing.Services, Namespace: ing.Namespace, Name: name}))
+	}
+	for _, name := range refs.Secrets {
+		keys = append(keys, objectKey(routing.Ref{Kind: routing.Secrets, Namespace: ing.Namespace, Name: name}))
+	}
+	if name := routing.ClassNameOf(ing); name != "" {
+		keys = append(keys, objectKey(routing.Ref{Kind: routing.IngressClasses, Name: name}))
+	}
+	return keys
+}
+
+func objectKey(ref routing.Ref) string {
+	return string(ref.Kind) + "/" + ref.Namespace + "/" + ref.Name
+}
+
+// users returns the Ingresses that name the object and are not being deleted, sorted
+// by namespace and name.
+func (s store) users(ref routing.Ref) []*networkingv1.Ingress {
+	users := slices.DeleteFunc(indexed[networkingv1.Ingress](s, routing.Ingresses, byObject, objectKey(ref)),
+		func(ing *networkingv1.Ingress) bool { return ing.DeletionTimestamp != nil })
+	slices.SortFunc(users, func(a, b *networkingv1.Ingress) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return users
 }
 
 // store is the objects that Snapshots are made of, by kind.
