@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -459,8 +460,9 @@ func exported(t *testing.T) map[string]bool {
 	}
 	registry.MustRegister(&certs.Expiry{}, (&leader.Election{}).Metric())
 	if _, err := audit.New(audit.Config{
-		Cluster: cluster.NewStatic(), Checks: checks.All(), Policy: policy.Policy{Preset: policy.Standard, OnUndecided: policy.Allow},
-		Clock: clock.RealClock{}, MaxSeries: 1, Metrics: registry,
+		Cluster: cluster.NewStatic(), Checks: checks.All(),
+		Policy: func(*networkingv1.Ingress, *routing.Snapshot) policy.Policy { return policy.Policy{} },
+		Clock:  clock.RealClock{}, MaxSeries: 1, Metrics: registry,
 	}); err != nil {
 		t.Fatal(err)
 	}

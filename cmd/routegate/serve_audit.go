@@ -10,10 +10,13 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 
 	"github.com/routegate/routegate/internal/audit"
+	"github.com/routegate/routegate/internal/policy"
+	"github.com/routegate/routegate/routing"
 	"github.com/routegate/routegate/webhook"
 )
 
@@ -52,7 +55,7 @@ func (o *auditOptions) auditor(handler *webhook.Handler, cl audit.Cluster, api c
 	return audit.New(audit.Config{
 		Cluster:   cl,
 		Checks:    handler.Checks,
-		Policy:    handler.Policy,
+		Policy:    func(*networkingv1.Ingress, *routing.Snapshot) policy.Policy { return handler.Policy },
 		Clock:     clock.RealClock{},
 		Settle:    o.settle,
 		MaxSeries: o.maxSeries,

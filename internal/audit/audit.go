@@ -39,8 +39,8 @@ type Cluster interface {
 	Snapshot(ctx context.Context, refs routing.References, confirm []routing.Ref) (*routing.Snapshot, error)
 	// Ingress returns the Ingress of that name, nil where there is none.
 	Ingress(routing.Key) *networkingv1.Ingress
-	// Ingresses names all Ingresses.
-	Ingresses() []routing.Key
+	// IngressKeys names all Ingresses.
+	IngressKeys() []routing.Key
 	// Follow calls all once the cluster has been read, then changed for each Ingress
 	// whose Snapshot is another than before, and all when those of any may be.
 	Follow(ctx context.Context, changed func(routing.Key), all func())
@@ -62,8 +62,9 @@ const (
 type Config struct {
 	Cluster Cluster
 	Checks  []checks.Check
-	Policy  policy.Policy
-	Clock   clock.WithTicker
+	// Policy returns what holds for an Ingress.
+	Policy func(*networkingv1.Ingress, *routing.Snapshot) policy.Policy
+	Clock  clock.WithTicker
 	// Settle is how long a finding lasts before it counts, and is gone before it
 	// ceases to count.
 	Settle time.Duration
@@ -84,7 +85,7 @@ func (c Config) Validate() error {
 	for _, field := range []struct {
 		name    string
 		missing bool
-	}{{"Cluster", c.Cluster == nil}, {"Checks", len(c.Checks) == 0}, {"Clock", c.Clock == nil}, {"Metrics", c.Metrics == nil}} {
+	}{{"Cluster", c.Cluster == nil}, {"Checks", len(c.Checks) == 0}, {"Policy", c.Policy == nil}, {"Clock", c.Clock == nil}, {"Metrics", c.Metrics == nil}} {
 		if field.missing {
 			errs = append(errs, fmt.Errorf("the field %s must be set", field.name))
 		}
@@ -95,7 +96,7 @@ func (c Config) Validate() error {
 	if c.MaxSeries < 1 {
 		errs = append(errs, fmt.Errorf("the field MaxSeries is %d; must be at least 1", c.MaxSeries))
 	}
-	if err := errors.Join(checks.Validate(c.Checks), c.Policy.Validate(), errors.Join(errs...)); err != nil {
+	if err := errors.Join(checks.Validate(c.Checks), errors.Join(errs...)); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
 	return nil
@@ -104,7 +105,6 @@ func (c Config) Validate() error {
 // Auditor judges the Ingresses of a cluster while it leads.
 type Auditor struct {
 	Config
-	enabled []checks.Check
 	metrics *metrics
 
 	mu sync.Mutex
@@ -118,7 +118,7 @@ func New(c Config) (*Auditor, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	a := &Auditor{Config: c, enabled: c.Policy.Enabled(c.Checks)}
+	a := &Auditor{Config: c}
 	var err error
 	if a.metrics, err = newMetrics(a, c.Metrics); err != nil {
 		return nil, fmt.Errorf("audit: metrics: %w", err)
@@ -229,7 +229,7 @@ func (r *round) spread(ctx context.Context) {
 
 // all names the Ingresses of now, and notes those that are the first.
 func (r *round) all() []routing.Key {
-	keys := r.Cluster.Ingresses()
+	keys := r.Cluster.IngressKeys()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.first == nil {
@@ -298,7 +298,7 @@ func (r *round) judge(ctx context.Context, key routing.Key) (due time.Time, err 
 		return time.Time{}, err
 	}
 	snap.Now = r.Clock.Now()
-	j := Judge(r.enabled, r.Policy, ing, snap)
+	j := Judge(r.Checks, r.Policy(ing, snap), ing, snap)
 	took := time.Since(start)
 	r.worked += took
 	r.metrics.judged.Observe(took.Seconds())

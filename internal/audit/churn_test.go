@@ -57,8 +57,9 @@ func churn(t *testing.T, seed uint64) {
 	}
 	// What concerns all Ingresses would hide what is missed of one.
 	g.calm = seed%2 == 1
+	rules := policy.Policy{Preset: policy.Standard, OnUndecided: policy.Allow, GracePeriod: time.Minute}
 	a, err := New(Config{
-		Cluster: static, Checks: checks.All(), Policy: policy.Policy{Preset: policy.Standard, OnUndecided: policy.Allow, GracePeriod: time.Minute},
+		Cluster: static, Checks: checks.All(), Policy: func(*networkingv1.Ingress, *routing.Snapshot) policy.Policy { return rules },
 		Clock: clock.RealClock{}, Settle: time.Second, MaxSeries: 1, Log: logr.Discard(), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
@@ -114,7 +115,7 @@ func known(r *round) map[routing.Key]string {
 // fromScratch judges all Ingresses and takes what it finds as lasting.
 func fromScratch(t *testing.T, a *Auditor, static *cluster.Static) map[routing.Key]string {
 	scratch := &round{Auditor: a, ingresses: map[routing.Key]*entry{}}
-	for _, key := range static.Ingresses() {
+	for _, key := range static.IngressKeys() {
 		ing := static.Ingress(key)
 		if ing.DeletionTimestamp != nil {
 			continue
@@ -125,7 +126,7 @@ func fromScratch(t *testing.T, a *Auditor, static *cluster.Static) map[routing.K
 		}
 		snap.Now = time.Now()
 		e := &entry{uid: ing.UID}
-		e.update(Judge(a.enabled, a.Policy, ing, snap), snap.Now, 0)
+		e.update(Judge(a.Checks, a.Policy(ing, snap), ing, snap), snap.Now, 0)
 		scratch.ingresses[key] = e
 	}
 	return known(scratch)

@@ -166,16 +166,16 @@ func (c *Cluster) Ingress(key routing.Key) *networkingv1.Ingress {
 	return c.store.ingress(key)
 }
 
-// Ingresses names all Ingresses in the cache, in no order.
-func (c *Cluster) Ingresses() []routing.Key {
-	return c.store.ingresses()
+// IngressKeys names all Ingresses in the cache, in no order.
+func (c *Cluster) IngressKeys() []routing.Key {
+	return c.store.ingressKeys()
 }
 
 func (s store) ingress(key routing.Key) *networkingv1.Ingress {
 	return get[networkingv1.Ingress](s, routing.Ingresses, key.Namespace+"/"+key.Name)
 }
 
-func (s store) ingresses() []routing.Key {
+func (s store) ingressKeys() []routing.Key {
 	objs := s[routing.Ingresses].List()
 	keys := make([]routing.Key, 0, len(objs))
 	for _, obj := range objs {
@@ -250,9 +250,9 @@ func (s *Static) Ingress(key routing.Key) *networkingv1.Ingress {
 	return s.store.ingress(key)
 }
 
-// Ingresses names all Ingresses, in no order.
-func (s *Static) Ingresses() []routing.Key {
-	return s.store.ingresses()
+// IngressKeys names all Ingresses, in no order.
+func (s *Static) IngressKeys() []routing.Key {
+	return s.store.ingressKeys()
 }
 
 // Follow is what it is of a Cluster, for objects that are applied and deleted by the

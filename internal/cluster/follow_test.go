@@ -208,7 +208,7 @@ func TestFollowLive(t *testing.T) {
 	if changed, all := f.take(); changed != nil || all != 0 {
 		t.Errorf("told of %v, all %d times, after the end", changed, all)
 	}
-	if got := cl.Ingress(routing.Key{Namespace: "app", Name: "web"}); got == nil || len(cl.Ingresses()) != 1 {
-		t.Errorf("Ingress is %v, all are %v", got, cl.Ingresses())
+	if got := cl.Ingress(routing.Key{Namespace: "app", Name: "web"}); got == nil || len(cl.IngressKeys()) != 1 {
+		t.Errorf("Ingress is %v, all are %v", got, cl.IngressKeys())
 	}
 }
