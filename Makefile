@@ -133,7 +133,7 @@ truth: ## Judge the recorded scenarios, and compare with what really happened.
 
 .PHONY: bench
 bench: ## Measure a verdict, a round trip and the cache against the plainest thing in their place.
-	@go test -run '^$$' -bench '$(BENCH)' -benchmem ./internal/cluster
+	@go test -run '^$$' -bench '$(BENCH)' -benchmem ./internal/cluster ./internal/audit
 	@go run ./e2e/bench
 
 .PHONY: lint

@@ -460,9 +460,10 @@ func exported(t *testing.T) map[string]bool {
 	}
 	registry.MustRegister(&certs.Expiry{}, (&leader.Election{}).Metric())
 	if _, err := audit.New(audit.Config{
-		Cluster: cluster.NewStatic(), Checks: checks.All(),
-		Policy: func(*networkingv1.Ingress, *routing.Snapshot) policy.Policy { return policy.Policy{} },
-		Clock:  clock.RealClock{}, MaxSeries: 1, Metrics: registry,
+		Cluster: cluster.NewStatic(), Rules: func(*networkingv1.Ingress, *routing.Snapshot) (policy.Policy, []checks.Check) {
+			return policy.Policy{}, nil
+		},
+		Clock: clock.RealClock{}, MaxSeries: 1, Metrics: registry,
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 
+	"github.com/routegate/routegate/checks"
 	"github.com/routegate/routegate/internal/audit"
 	"github.com/routegate/routegate/internal/policy"
 	"github.com/routegate/routegate/routing"
@@ -52,10 +53,12 @@ func (o *auditOptions) auditor(handler *webhook.Handler, cl audit.Cluster, api c
 	if o.events {
 		sink = &events.EventSinkImpl{Interface: api.typed.EventsV1()}
 	}
+	on := handler.Policy.Enabled(handler.Checks)
 	return audit.New(audit.Config{
-		Cluster:   cl,
-		Checks:    handler.Checks,
-		Policy:    func(*networkingv1.Ingress, *routing.Snapshot) policy.Policy { return handler.Policy },
+		Cluster: cl,
+		Rules: func(*networkingv1.Ingress, *routing.Snapshot) (policy.Policy, []checks.Check) {
+			return handler.Policy, on
+		},
 		Clock:     clock.RealClock{},
 		Settle:    o.settle,
 		MaxSeries: o.maxSeries,

@@ -61,10 +61,9 @@ const (
 // Config is what an Auditor is made of.
 type Config struct {
 	Cluster Cluster
-	Checks  []checks.Check
-	// Policy returns what holds for an Ingress.
-	Policy func(*networkingv1.Ingress, *routing.Snapshot) policy.Policy
-	Clock  clock.WithTicker
+	// Rules returns what holds for an Ingress, and the checks that are on under it.
+	Rules func(*networkingv1.Ingress, *routing.Snapshot) (policy.Policy, []checks.Check)
+	Clock clock.WithTicker
 	// Settle is how long a finding lasts before it counts, and is gone before it
 	// ceases to count.
 	Settle time.Duration
@@ -85,7 +84,7 @@ func (c Config) Validate() error {
 	for _, field := range []struct {
 		name    string
 		missing bool
-	}{{"Cluster", c.Cluster == nil}, {"Checks", len(c.Checks) == 0}, {"Policy", c.Policy == nil}, {"Clock", c.Clock == nil}, {"Metrics", c.Metrics == nil}} {
+	}{{"Cluster", c.Cluster == nil}, {"Rules", c.Rules == nil}, {"Clock", c.Clock == nil}, {"Metrics", c.Metrics == nil}} {
 		if field.missing {
 			errs = append(errs, fmt.Errorf("the field %s must be set", field.name))
 		}
@@ -96,7 +95,7 @@ func (c Config) Validate() error {
 	if c.MaxSeries < 1 {
 		errs = append(errs, fmt.Errorf("the field MaxSeries is %d; must be at least 1", c.MaxSeries))
 	}
-	if err := errors.Join(checks.Validate(c.Checks), errors.Join(errs...)); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
 	return nil
@@ -298,7 +297,8 @@ func (r *round) judge(ctx context.Context, key routing.Key) (due time.Time, err 
 		return time.Time{}, err
 	}
 	snap.Now = r.Clock.Now()
-	j := Judge(r.Checks, r.Policy(ing, snap), ing, snap)
+	p, on := r.Rules(ing, snap)
+	j := Judge(on, p, ing, snap)
 	took := time.Since(start)
 	r.worked += took
 	r.metrics.judged.Observe(took.Seconds())

@@ -57,7 +57,7 @@ func newWorld(t *testing.T, change func(*audit.Config), objs ...metav1.Object) *
 	w.Settings.NginxControllers = []string{"k8s.io/ingress-nginx"}
 	w.apply(objs...)
 	config := audit.Config{
-		Cluster: w.Static, Checks: checks.All(), Policy: always(policy.Policy{Preset: policy.Standard, OnUndecided: policy.Allow}),
+		Cluster: w.Static, Rules: always(policy.Policy{Preset: policy.Standard, OnUndecided: policy.Allow}),
 		Clock: clock.RealClock{}, Settle: settle, MaxSeries: 1000, Events: w.events, Log: logr.Discard(), Metrics: w.registry,
 	}
 	if change != nil {
@@ -77,8 +77,9 @@ func newWorld(t *testing.T, change func(*audit.Config), objs ...metav1.Object) *
 }
 
 // always returns the same Policy for every Ingress.
-func always(p policy.Policy) func(*networkingv1.Ingress, *routing.Snapshot) policy.Policy {
-	return func(*networkingv1.Ingress, *routing.Snapshot) policy.Policy { return p }
+func always(p policy.Policy) func(*networkingv1.Ingress, *routing.Snapshot) (policy.Policy, []checks.Check) {
+	on := p.Enabled(checks.All())
+	return func(*networkingv1.Ingress, *routing.Snapshot) (policy.Policy, []checks.Check) { return p, on }
 }
 
 // stop ends the Auditor, and what it started.
@@ -376,7 +377,7 @@ func TestCertificateExpiresByTimeAlone(t *testing.T) {
 func TestGracePeriodEndsByTimeAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(c *audit.Config) {
-			c.Policy = always(policy.Policy{Preset: policy.Standard, OnUndecided: policy.Allow, GracePeriod: 10 * time.Minute})
+			c.Rules = always(policy.Policy{Preset: policy.Standard, OnUndecided: policy.Allow, GracePeriod: 10 * time.Minute})
 		}, shop()[:3]...)
 		defer w.stop()
 		after(10*time.Minute - time.Second)
@@ -532,7 +533,7 @@ func TestConfigNamesWhatIsMissing(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"Cluster must be set", "Checks must be set", "Policy must be set", "Clock must be set", "Metrics must be set", "Settle is -1s", "MaxSeries is 0"} {
+	for _, want := range []string{"Cluster must be set", "Rules must be set", "Clock must be set", "Metrics must be set", "Settle is -1s", "MaxSeries is 0"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q does not say %q", err, want)
 		}

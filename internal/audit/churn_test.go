@@ -58,8 +58,9 @@ func churn(t *testing.T, seed uint64) {
 	// What concerns all Ingresses would hide what is missed of one.
 	g.calm = seed%2 == 1
 	rules := policy.Policy{Preset: policy.Standard, OnUndecided: policy.Allow, GracePeriod: time.Minute}
+	on := rules.Enabled(checks.All())
 	a, err := New(Config{
-		Cluster: static, Checks: checks.All(), Policy: func(*networkingv1.Ingress, *routing.Snapshot) policy.Policy { return rules },
+		Cluster: static, Rules: func(*networkingv1.Ingress, *routing.Snapshot) (policy.Policy, []checks.Check) { return rules, on },
 		Clock: clock.RealClock{}, Settle: time.Second, MaxSeries: 1, Log: logr.Discard(), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
@@ -126,7 +127,8 @@ func fromScratch(t *testing.T, a *Auditor, static *cluster.Static) map[routing.K
 		}
 		snap.Now = time.Now()
 		e := &entry{uid: ing.UID}
-		e.update(Judge(a.Checks, a.Policy(ing, snap), ing, snap), snap.Now, 0)
+		p, on := a.Rules(ing, snap)
+		e.update(Judge(on, p, ing, snap), snap.Now, 0)
 		scratch.ingresses[key] = e
 	}
 	return known(scratch)

@@ -44,10 +44,9 @@ type Certificate struct {
 	Expiry time.Time
 }
 
-// Judge judges an Ingress of the cluster at the time of the Snapshot, by those of the
+// Judge judges an Ingress of the cluster at the time of the Snapshot. The list holds the
 // checks that the Policy has not switched off.
 func Judge(list []checks.Check, p policy.Policy, ing *networkingv1.Ingress, snap *routing.Snapshot) Judgement {
-	list = p.Enabled(list)
 	r := policy.Request{
 		Checks: list, New: checks.Run(list, ing, snap), Confirmed: snap.SettingsOf(ing).Confirmed, Now: snap.Now,
 	}
