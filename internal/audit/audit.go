@@ -321,7 +321,7 @@ func (r *round) judge(ctx context.Context, key routing.Key) (due time.Time, err 
 // readLive reports whether a part of the Snapshot is not kept up to date by a watch.
 func readLive(snap *routing.Snapshot) bool {
 	for ref := range snap.Coverage {
-		if ref.Name != "" {
+		if ref.Name != "" && (ref.Kind == routing.ConfigMaps || ref.Kind == routing.Secrets) {
 			return true
 		}
 	}
