@@ -182,7 +182,7 @@ func (a *Auditor) newRound(ctx context.Context) *round {
 			workqueue.NewTypedItemExponentialFailureRateLimiter[routing.Key](retryFirst, retryMost),
 			workqueue.TypedRateLimitingQueueConfig[routing.Key]{Name: "audit", Clock: a.Clock, MetricsProvider: a.metrics},
 		),
-		recorder:  newRecorder(ctx, a.Events, a.metrics),
+		recorder:  newRecorder(ctx, a.Events, a.metrics, a.Log),
 		marked:    make(chan struct{}, 1),
 		ingresses: map[routing.Key]*entry{},
 	}

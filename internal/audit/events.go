@@ -8,12 +8,12 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/flowcontrol"
-	"k8s.io/klog/v2"
 )
 
 // The actions of Events.
@@ -40,7 +40,7 @@ type recorder struct {
 }
 
 // newRecorder returns a recorder that records until ctx is done.
-func newRecorder(ctx context.Context, sink events.EventSink, m *metrics) *recorder {
+func newRecorder(ctx context.Context, sink events.EventSink, m *metrics, log logr.Logger) *recorder {
 	r := &recorder{metrics: m, limit: flowcontrol.NewTokenBucketRateLimiter(eventRate, eventBurst)}
 	if sink == nil {
 		return r
@@ -48,7 +48,7 @@ func newRecorder(ctx context.Context, sink events.EventSink, m *metrics) *record
 	broadcaster := events.NewBroadcaster(sink)
 	if err := broadcaster.StartRecordingToSinkWithContext(ctx); err != nil {
 		// It fails only once the broadcaster was shut down.
-		klog.FromContext(ctx).Error(err, "cannot record Events")
+		log.Error(err, "cannot record Events")
 		return r
 	}
 	context.AfterFunc(ctx, broadcaster.Shutdown)
