@@ -359,7 +359,7 @@ func TestCertificateExpiresByTimeAlone(t *testing.T) {
 		ing.Spec.TLS = []networkingv1.IngressTLS{{Hosts: []string{"shop.example"}, SecretName: "cert"}}
 		w := newWorld(t, nil, append(shop(), ing, certificate(t, "prod", "cert", expiry, "shop.example"))...)
 		defer w.stop()
-		after(expiry.Sub(time.Now()))
+		after(time.Until(expiry))
 		w.want("at its end", findings)
 		w.want("at its end", "routegate_ingress_certificate_expiry_timestamp_seconds",
 			fmt.Sprintf("host=shop.example,ingress_namespace=prod,secret=cert: %v", float64(expiry.Unix())))

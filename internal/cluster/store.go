@@ -3,7 +3,6 @@
 package cluster
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -80,17 +79,6 @@ func namedObjects(ing *networkingv1.Ingress) []string {
 
 func objectKey(ref routing.Ref) string {
 	return string(ref.Kind) + "/" + ref.Namespace + "/" + ref.Name
-}
-
-// users returns the Ingresses that name the object and are not being deleted, sorted
-// by namespace and name.
-func (s store) users(ref routing.Ref) []*networkingv1.Ingress {
-	users := slices.DeleteFunc(indexed[networkingv1.Ingress](s, routing.Ingresses, byObject, objectKey(ref)),
-		func(ing *networkingv1.Ingress) bool { return ing.DeletionTimestamp != nil })
-	slices.SortFunc(users, func(a, b *networkingv1.Ingress) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-	})
-	return users
 }
 
 // store is the objects that Snapshots are made of, by kind.
