@@ -26,10 +26,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/yaml"
 
 	"github.com/routegate/routegate/certs"
 	"github.com/routegate/routegate/checks"
+	"github.com/routegate/routegate/internal/audit"
 	"github.com/routegate/routegate/internal/cluster"
 	"github.com/routegate/routegate/internal/leader"
 	"github.com/routegate/routegate/internal/policy"
@@ -315,6 +317,13 @@ var (
 	}, "the Namespace of a controller, which a NetworkPolicy may admit by its labels"}
 )
 
+// itsEvents is the right to record Events in a namespace; in all where it is empty.
+func itsEvents(namespace string) right {
+	return right{namespace, rbacv1.PolicyRule{
+		APIGroups: []string{"events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch"},
+	}, "Events about Ingresses, and how often each came"}
+}
+
 // The rights are what the checks read, and those of the list above. No check
 // lacks one, and none is without a reason.
 func TestRights(t *testing.T) {
@@ -328,26 +337,29 @@ func TestRights(t *testing.T) {
 		fixed []right
 		reads []routing.Kind
 	}{
-		{nil, nil, []right{usersRights, ownConfiguration, ownSecret, ownLease}, nil},
-		{[]string{"--set=readPods=true"}, nil, []right{usersRights, ownConfiguration, ownSecret, ownLease}, []routing.Kind{routing.Pods}},
-		{[]string{"--set=controllerPods={web}"}, nil, []right{usersRights, ownConfiguration, ownSecret, ownLease}, []routing.Kind{routing.NetworkPolicies}},
+		{nil, nil, []right{usersRights, ownConfiguration, ownSecret, ownLease, itsEvents("")}, nil},
+		{[]string{"--set=audit.enabled=false"}, nil, []right{usersRights, ownConfiguration, ownSecret, ownLease}, nil},
+		{[]string{"--set=audit.events=false"}, nil, []right{usersRights, ownConfiguration, ownSecret, ownLease}, nil},
+		{[]string{"--set=readPods=true"}, nil, []right{usersRights, ownConfiguration, ownSecret, ownLease, itsEvents("")}, []routing.Kind{routing.Pods}},
+		{[]string{"--set=controllerPods={web}"}, nil, []right{usersRights, ownConfiguration, ownSecret, ownLease, itsEvents("")}, []routing.Kind{routing.NetworkPolicies}},
 		{
 			[]string{"--set=controllers[0].kind=DaemonSet,controllers[0].namespace=web,controllers[0].name=nginx,controllers[0].configMap=options"}, nil,
-			[]right{usersRights, ownConfiguration, ownSecret, ownLease, itsController, itsConfigMap}, nil,
+			[]right{usersRights, ownConfiguration, ownSecret, ownLease, itsEvents(""), itsController, itsConfigMap}, nil,
 		},
-		{[]string{"--set=preset=strict"}, nil, []right{usersRights, ownConfiguration, ownSecret, ownLease}, nil},
-		{[]string{"--set=certificates.mode=cert-manager"}, nil, []right{usersRights}, nil},
-		{[]string{"--set=certificates.mode=secret,certificates.secret.name=mine"}, nil, []right{usersRights}, nil},
-		{[]string{"--set=certificates.mode=cert-manager,preset=strict"}, nil, []right{usersRights, ownConfiguration, ownLease}, nil},
-		{[]string{"--set=scope.namespaces={app}"}, []string{"app"}, []right{usersRights, ownConfiguration, ownSecret, ownLease}, nil},
-		{[]string{"--set=scope.namespaces={app,shop},certificates.mode=cert-manager"}, []string{"app", "shop"}, []right{usersRights}, nil},
+		{[]string{"--set=preset=strict"}, nil, []right{usersRights, ownConfiguration, ownSecret, ownLease, itsEvents("")}, nil},
+		{[]string{"--set=certificates.mode=cert-manager"}, nil, []right{usersRights, ownLease, itsEvents("")}, nil},
+		{[]string{"--set=certificates.mode=cert-manager,audit.enabled=false"}, nil, []right{usersRights}, nil},
+		{[]string{"--set=certificates.mode=secret,certificates.secret.name=mine"}, nil, []right{usersRights, ownLease, itsEvents("")}, nil},
+		{[]string{"--set=certificates.mode=cert-manager,preset=strict"}, nil, []right{usersRights, ownConfiguration, ownLease, itsEvents("")}, nil},
+		{[]string{"--set=scope.namespaces={app}"}, []string{"app"}, []right{usersRights, ownConfiguration, ownSecret, ownLease, itsEvents("app")}, nil},
+		{[]string{"--set=scope.namespaces={app,shop},certificates.mode=cert-manager"}, []string{"app", "shop"}, []right{usersRights, ownLease, itsEvents("app"), itsEvents("shop")}, nil},
 		{
 			[]string{"--set=scope.namespaces={app,shop},readPods=true,controllerPods={web/app=nginx,app}"}, []string{"app", "shop"},
-			[]right{usersRights, ownConfiguration, ownSecret, ownLease, itsNamespace}, []routing.Kind{routing.Pods, routing.NetworkPolicies},
+			[]right{usersRights, ownConfiguration, ownSecret, ownLease, itsEvents("app"), itsEvents("shop"), itsNamespace}, []routing.Kind{routing.Pods, routing.NetworkPolicies},
 		},
 		{
 			[]string{"--set=scope.namespaces={app},controllers[0].kind=DaemonSet,controllers[0].namespace=web,controllers[0].name=nginx,controllers[0].configMap=options"},
-			[]string{"app"}, []right{usersRights, ownConfiguration, ownSecret, ownLease, itsController, itsConfigMap}, nil,
+			[]string{"app"}, []right{usersRights, ownConfiguration, ownSecret, ownLease, itsEvents("app"), itsController, itsConfigMap}, nil,
 		},
 	} {
 		for _, access := range cluster.SecretAccesses() {
@@ -402,7 +414,7 @@ func TestRights(t *testing.T) {
 		}
 	}
 	readme := read(t, chart, "README.md")
-	for _, r := range []right{usersRights, ownConfiguration, ownSecret, ownLease, itsController, itsConfigMap, itsNamespace} {
+	for _, r := range []right{usersRights, ownConfiguration, ownSecret, ownLease, itsEvents(""), itsController, itsConfigMap, itsNamespace} {
 		if !strings.Contains(readme, r.reason) {
 			t.Errorf("README.md must give the reason %q", r.reason)
 		}
@@ -477,6 +489,11 @@ func exported(t *testing.T) map[string]bool {
 		t.Fatal(err)
 	}
 	registry.MustRegister(&certs.Expiry{}, (&leader.Election{}).Metric())
+	if _, err := audit.New(audit.Config{
+		Cluster: cluster.NewStatic(), Rules: func() *policy.Rules { return nil }, Clock: clock.RealClock{}, MaxSeries: 1, Metrics: registry,
+	}); err != nil {
+		t.Fatal(err)
+	}
 	descriptions := make(chan *prometheus.Desc, 100)
 	registry.Describe(descriptions)
 	close(descriptions)

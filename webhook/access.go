@@ -5,7 +5,6 @@ package webhook
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -98,21 +97,8 @@ func (h *Handler) disclosed(ctx context.Context, d decision) decision {
 	if d.policy.Discloses() == policy.DiscloseAuthorized {
 		shown = h.gettable(ctx, d.request, mentioned)
 	}
-	d.verdict = withholding(d.verdict, func(ref routing.Ref) bool { return shown[ref] })
+	d.verdict = d.verdict.Withholding(func(ref routing.Ref) bool { return shown[ref] })
 	return d
-}
-
-// withholding returns the verdict with only those names of other namespaces that show
-// accepts.
-func withholding(v policy.Verdict, show func(routing.Ref) bool) policy.Verdict {
-	v.Denied, v.Warned = slices.Clone(v.Denied), slices.Clone(v.Warned)
-	for i, f := range v.Denied {
-		v.Denied[i] = f.Withholding(show)
-	}
-	for i, w := range v.Warned {
-		v.Warned[i].Finding = w.Withholding(show)
-	}
-	return v
 }
 
 // gettable returns which of the first objects the user may get. What is not known by the

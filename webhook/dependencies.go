@@ -218,7 +218,8 @@ func (d *Dependencies) lostBy(ctx context.Context, rules *policy.Rules, ing *net
 		return nil, true
 	}
 	found := func(snap *routing.Snapshot) policy.Verdict {
-		return verdictOf(rules, ing, snap, ns.Labels)
+		v, _ := rules.Judge(ing, snap, ns.Labels)
+		return v
 	}
 	after := found(c.after(snap))
 	if len(after.Undecided) > 0 {

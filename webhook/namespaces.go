@@ -133,7 +133,8 @@ func (p *Preview) look(ctx context.Context, rules *policy.Rules, namespace strin
 			break
 		}
 		t.looked++
-		t.add(ing, verdictOf(rules, ing, snap, labels))
+		v, _ := rules.Judge(ing, snap, labels)
+		t.add(ing, v)
 	}
 	var texts []string
 	if found := t.denied + t.warned; found > 0 {
@@ -149,23 +150,6 @@ func (p *Preview) look(ctx context.Context, rules *policy.Rules, namespace strin
 		texts = append(texts, fmt.Sprintf("%d of %d Ingresses were not looked at: %s", left, len(ingresses), reason))
 	}
 	return texts
-}
-
-// verdictOf judges an Ingress that is there. Rules for users do not match. Names of other
-// namespaces are withheld if not everybody may see them, as nobody is asked about so many.
-func verdictOf(rules *policy.Rules, ing *networkingv1.Ingress, snap *routing.Snapshot, labels map[string]string) policy.Verdict {
-	pol := rules.For(policy.Subject{
-		Namespace: ing.Namespace, NamespaceLabels: labels, Class: snap.ClassOf(ing).Name, Labels: ing.Labels,
-	})
-	enabled := pol.Enabled(rules.Checks())
-	r := policy.Request{Checks: enabled, New: checks.Run(enabled, ing, snap), Confirmed: snap.SettingsOf(ing).Confirmed, Now: snap.Now}
-	r.Namespace, _ = snap.Namespace(ing.Namespace)
-	r.Ignore, _ = rules.Ignore(ing.Annotations, snap.Now)
-	v := pol.Decide(r)
-	if pol.Discloses() != policy.DiscloseAlways {
-		v = withholding(v, func(routing.Ref) bool { return false })
-	}
-	return v
 }
 
 func (t *tally) add(ing *networkingv1.Ingress, v policy.Verdict) {

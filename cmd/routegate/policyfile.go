@@ -39,6 +39,8 @@ type policySource struct {
 	log   logr.Logger
 	// complain tells of a file that is not in force, besides the log. It may be nil.
 	complain func(ctx context.Context, reason, text string)
+	// changed is called when other rules are in force. It may be nil.
+	changed func()
 
 	rules atomic.Pointer[policy.Rules]
 	// started is the file with which the process started.
@@ -176,6 +178,9 @@ func (s *policySource) reload(ctx context.Context) {
 		return
 	}
 	s.rules.Store(rules)
+	if s.changed != nil {
+		s.changed()
+	}
 	s.reloads.WithLabelValues("loaded").Inc()
 	s.refused.Set(0)
 	s.since.SetToCurrentTime()

@@ -91,6 +91,7 @@ type serveOptions struct {
 	configuration  string
 	writeRules     bool
 	lease          string
+	audit          auditOptions
 	clientCAFile   string
 	clientNames    []string
 	healthAddress  string
@@ -150,7 +151,8 @@ func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.caBundleFile, "ca-bundle-file", "", "file to write the CA bundle of the self-signed certificate to, for the webhook configuration")
 	f.StringVar(&o.configuration, "webhook-configuration", "", "name of the ValidatingWebhookConfiguration whose CA bundle follows the managed certificate, and whose rules are written")
 	f.BoolVar(&o.writeRules, "write-rules", false, "write the rules of the webhook "+webhookName+" once it can be called. A webhook without rules is never called, so that one with failurePolicy Fail, installed without them, refuses nothing before")
-	f.StringVar(&o.lease, "lease", "", "NAMESPACE/NAME of the Lease that the replica holds which renews certificates and changes the webhook configuration")
+	f.StringVar(&o.lease, "lease", "", "NAMESPACE/NAME of the Lease that the replica holds which renews certificates, changes the webhook configuration and audits the cluster")
+	o.audit.addFlags(f)
 	f.StringVar(&o.clientCAFile, "client-ca-file", "", "file with certificate authorities, one of which must have issued a client's certificate; clients need none when empty. It is read again when it changes")
 	f.StringSliceVar(&o.clientNames, "client-name", nil, "common name that a client's certificate must have; one of several when repeated")
 	f.StringVar(&o.healthAddress, "health-address", ":8081", "address of /healthz and /readyz")
@@ -223,8 +225,10 @@ func (o *serveOptions) validate() error {
 	switch _, err := parseName(o.lease); {
 	case o.configuration != "" && o.lease == "":
 		fault("--webhook-configuration needs --lease, so that one replica at a time changes it")
-	case o.configuration == "" && o.lease != "":
-		fault("--lease needs --webhook-configuration: there is nothing else to lead for")
+	case o.audit.enabled && o.lease == "":
+		fault("--audit needs --lease, so that one replica at a time audits")
+	case o.configuration == "" && !o.audit.enabled && o.lease != "":
+		fault("--lease needs --webhook-configuration or --audit: there is nothing else to lead for")
 	case o.lease != "" && err != nil:
 		fault("--lease %w", err)
 	}
@@ -250,6 +254,9 @@ func (o *serveOptions) validate() error {
 		errs = append(errs, err)
 	}
 	if _, err := parseReverse(o.reverse, cluster.SecretAccess(o.secretAccess)); err != nil {
+		errs = append(errs, err)
+	}
+	if err := o.audit.validate(); err != nil {
 		errs = append(errs, err)
 	}
 	if o.drainTime < 0 {
@@ -415,6 +422,7 @@ func serve(ctx context.Context, o *serveOptions) error {
 			Controllers: rules.started.Controllers.Settings, ControllerPods: controllerPods,
 		},
 		Workloads: workloads,
+		Followed:  o.audit.enabled,
 		LiveReads: o.liveReads,
 		Log:       log.WithName("cluster"),
 		Metrics:   registry,
@@ -457,16 +465,29 @@ func serve(ctx context.Context, o *serveOptions) error {
 		}
 		return errors.Join(cl.Ready(), err)
 	}
-	keeper, election, err := o.keeper(api, log)
+	keeper, err := o.keeper(api, log)
 	if err != nil {
 		return err
 	}
+	var duties []func(context.Context)
 	if keeper != nil {
 		keeper.Ready = ready
 		keeper.Serving = func() (*tls.Certificate, error) { return getCertificate(nil) }
-		if err := errors.Join(keeper.Validate(), election.Validate()); err != nil {
+		if err := keeper.Validate(); err != nil {
 			return err
 		}
+		duties = append(duties, keeper.Lead)
+	}
+	if o.audit.enabled {
+		auditor, err := o.audit.auditor(rules, cl, api, registry, log)
+		if err != nil {
+			return err
+		}
+		duties = append(duties, auditor.Lead)
+	}
+	election, err := o.election(api, log, duties)
+	if err != nil {
+		return err
 	}
 	certificate, err := o.certificate(keeper)
 	if err != nil {
@@ -510,12 +531,14 @@ func serve(ctx context.Context, o *serveOptions) error {
 	group.Go(func() error { cl.Start(running); return nil })
 	group.Go(func() error { return certificate.watch(running) })
 	group.Go(func() error { return rules.follow(running) })
+	// Another replica is to take over as soon as this one is told to stop.
+	duty, end := context.WithCancel(ctx)
+	defer end()
+	defer context.AfterFunc(running, end)()
 	if keeper != nil {
-		// Another replica is to take over as soon as this one is told to stop.
-		duty, end := context.WithCancel(ctx)
-		defer end()
-		defer context.AfterFunc(running, end)()
 		group.Go(func() error { return keeper.Run(duty) })
+	}
+	if election != nil {
 		group.Go(func() error { return election.Run(duty) })
 	}
 	group.Go(func() error { return serveHTTP(running, o.healthAddress, healthMux(ready, &stopping)) })
@@ -585,15 +608,11 @@ func newClients(kubeconfig string) (clients, error) {
 }
 
 // keeper returns what looks after the webhook configuration and the managed
-// certificate, and the election of the replica that may write; nil where there
-// is nothing to look after. Its Ready and Serving are still to be set.
-func (o *serveOptions) keeper(c clients, log logr.Logger) (*certs.Keeper, *leader.Election, error) {
+// certificate; nil where there is nothing to look after. Its Ready and Serving are
+// still to be set.
+func (o *serveOptions) keeper(c clients, log logr.Logger) (*certs.Keeper, error) {
 	if o.configuration == "" {
-		return nil, nil, nil
-	}
-	lease, err := parseName(o.lease)
-	if err != nil {
-		return nil, nil, err
+		return nil, nil
 	}
 	keeper := &certs.Keeper{
 		Client:        c.typed,
@@ -606,22 +625,37 @@ func (o *serveOptions) keeper(c clients, log logr.Logger) (*certs.Keeper, *leade
 		keeper.Rules = webhook.Rules()
 	}
 	if o.managed != "" {
+		var err error
 		if keeper.Secret, err = parseName(o.managed); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		keeper.Hosts, keeper.Lifetimes = o.hosts, o.lifetimes
 	}
+	return keeper, nil
+}
+
+// election returns the election of the replica that has the duties; nil where there
+// are none.
+func (o *serveOptions) election(c clients, log logr.Logger, duties []func(context.Context)) (*leader.Election, error) {
+	if len(duties) == 0 {
+		return nil, nil
+	}
+	lease, err := parseName(o.lease)
+	if err != nil {
+		return nil, err
+	}
 	host, err := os.Hostname()
 	if err != nil {
-		return nil, nil, fmt.Errorf("name of this replica: %w", err)
+		return nil, fmt.Errorf("name of this replica: %w", err)
 	}
-	return keeper, &leader.Election{
+	election := &leader.Election{
 		Client:   c.typed.CoordinationV1(),
 		Lease:    lease,
 		Identity: host + "_" + string(uuid.NewUUID()),
-		Lead:     keeper.Lead,
+		Lead:     leader.Together(duties...),
 		Log:      log.WithName("leader"),
-	}, nil
+	}
+	return election, election.Validate()
 }
 
 // getCertificate is what a tls.Config asks for a certificate.

@@ -102,7 +102,7 @@ var _ = Describe("Without the right to read Secrets", Ordered, func() {
 
 	It("is undecided on TLS: allowed with a warning, and denied for what is certain", func(ctx SpecContext) {
 		s := blind(ctx, "blind", "allow", admissionregistrationv1.Fail)
-		Eventually(ctx, s.Log).Should(ContainSubstring(`"kind":"Secret","reason":"Routegate is not allowed to read it"`))
+		Eventually(ctx, s.Log).Should(ContainSubstring(`"kind":"Secret","namespace":"","reason":"Routegate is not allowed to read it"`))
 
 		_, warnings, err := s.create(ctx, ingress("good"))
 		Expect(err).NotTo(HaveOccurred())

@@ -79,6 +79,8 @@ type Config struct {
 	// Workloads run the controllers of which the settings are read; settings.Workload
 	// says which rights that needs. It is never waited for.
 	Workloads []settings.Workload
+	// Followed keeps what Follow needs.
+	Followed bool
 	// LiveReads is the number of live reads at a time, over all requests.
 	LiveReads int
 	// Log receives one line for each kind that cannot be read, and one when it
@@ -125,6 +127,7 @@ type Cluster struct {
 	store       store
 	frozen      *frozen
 	controllers *controllers
+	follower    *follower
 
 	slots     chan struct{}
 	liveReads *prometheus.CounterVec
@@ -158,7 +161,7 @@ func New(c Config) (*Cluster, error) {
 		log:      c.Log,
 		kinds:    map[routing.Kind][]*watched{},
 		store:    store{},
-		frozen:   newFrozen(),
+		follower: &follower{},
 		slots:    make(chan struct{}, c.LiveReads),
 		liveReads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "routegate_live_reads_total",
@@ -168,7 +171,11 @@ func New(c Config) (*Cluster, error) {
 	for _, kind := range stored {
 		cl.store[kind] = cache.NewIndexer(cache.MetaNamespaceKeyFunc, indexersFor(kind))
 	}
-	cl.controllers = newControllers(c.Settings, c.Workloads, c.Log, func() { cl.frozen.mark(cl.store[routing.Ingresses].ListIndexFuncValues(byHost)) })
+	cl.frozen = newFrozen(cl.follower.tellAll)
+	cl.controllers = newControllers(c.Settings, c.Workloads, c.Log, func() {
+		cl.frozen.mark(cl.store[routing.Ingresses].ListIndexFuncValues(byHost))
+		cl.follower.tellAll()
+	})
 	collectors := []prometheus.Collector{cl.liveReads}
 	for _, w := range watchedFor(c) {
 		if err := w.informer.SetTransform(slim); err != nil {
@@ -184,6 +191,11 @@ func New(c Config) (*Cluster, error) {
 		collectors = append(collectors, gauges(kind, all)...)
 	}
 	for _, w := range cl.kinds[routing.Ingresses] {
+		if c.Followed {
+			if err := w.informer.AddIndexers(followIndexers()); err != nil {
+				return nil, fmt.Errorf("cluster: %s: %w", routing.Ingresses, err)
+			}
+		}
 		if _, err := w.informer.AddEventHandler(cl.frozen.handler()); err != nil {
 			return nil, fmt.Errorf("cluster: %s: %w", routing.Ingresses, err)
 		}

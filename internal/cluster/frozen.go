@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -41,10 +42,12 @@ type frozen struct {
 	list []routing.Frozen
 	// marked has an element when there are dirty hosts.
 	marked chan struct{}
+	// onChange is called under mu when what is known changed.
+	onChange func()
 }
 
-func newFrozen() *frozen {
-	return &frozen{marked: make(chan struct{}, 1)}
+func newFrozen(onChange func()) *frozen {
+	return &frozen{marked: make(chan struct{}, 1), onChange: onChange}
 }
 
 // handler marks what events are about.
@@ -152,9 +155,10 @@ func (f *frozen) judge(s store, settings func() routing.Settings, most int) bool
 func (f *frozen) note(host string, found []routing.Frozen) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(found) == 0 && len(f.byHost[host]) == 0 {
+	if slices.Equal(found, f.byHost[host]) {
 		return
 	}
+	f.onChange()
 	f.list = nil
 	if len(found) == 0 {
 		delete(f.byHost, host)

@@ -40,6 +40,7 @@ type Static struct {
 	objects  map[routing.Kind]cache.Indexer
 	store    store // of the same objects
 	frozen   *frozen
+	follower *follower
 	coverage map[routing.Ref]routing.Coverage
 }
 
@@ -51,7 +52,8 @@ func NewStatic(kinds ...routing.Kind) *Static {
 			return slices.Contains(routing.OptionalKinds(), kind)
 		})
 	}
-	s := &Static{objects: map[routing.Kind]cache.Indexer{}, store: store{}, frozen: newFrozen(), coverage: map[routing.Ref]routing.Coverage{}}
+	s := &Static{objects: map[routing.Kind]cache.Indexer{}, store: store{}, follower: &follower{}, coverage: map[routing.Ref]routing.Coverage{}}
+	s.frozen = newFrozen(s.follower.tellAll)
 	for _, kind := range stored {
 		s.objects[kind] = cache.NewIndexer(cache.MetaNamespaceKeyFunc, indexersFor(kind))
 		s.store[kind] = s.objects[kind]
@@ -80,7 +82,15 @@ func (s *Static) Apply(obj metav1.Object) error {
 	if ing, ok := kept.(*networkingv1.Ingress); ok {
 		s.frozen.changed(get[networkingv1.Ingress](s.store, kind, key(ing)), ing)
 	}
-	return s.objects[kind].Update(kept)
+	before, _, err := s.objects[kind].GetByKey(key(obj))
+	if err != nil {
+		return err
+	}
+	if err := s.objects[kind].Update(kept); err != nil {
+		return err
+	}
+	s.follower.tell(s.store, s.Settings, before, kept)
+	return nil
 }
 
 // Get returns what is kept of the object of that kind, namespace and name, nil where
@@ -139,7 +149,11 @@ func (s *Static) Delete(obj metav1.Object) error {
 	if ing, ok := existing.(*networkingv1.Ingress); ok {
 		s.frozen.changed(ing, nil)
 	}
-	return s.objects[kind].Delete(existing)
+	if err := s.objects[kind].Delete(existing); err != nil {
+		return err
+	}
+	s.follower.tell(s.store, s.Settings, existing, nil)
+	return nil
 }
 
 // Snapshot returns the cluster around the references. The objects given are the

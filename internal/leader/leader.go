@@ -155,3 +155,15 @@ func (e *Election) round(ctx context.Context) error {
 	elector.Run(electing)
 	return nil
 }
+
+// Together returns what a leader does that has several tasks: all of them at the same
+// time, until the last returns.
+func Together(tasks ...func(context.Context)) func(context.Context) {
+	return func(ctx context.Context) {
+		var running sync.WaitGroup
+		for _, task := range tasks {
+			running.Go(func() { task(ctx) })
+		}
+		running.Wait()
+	}
+}

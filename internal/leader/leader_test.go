@@ -55,3 +55,29 @@ func TestMetricTellsWhoLeads(t *testing.T) {
 		t.Errorf("after: %v, must be 0", got)
 	}
 }
+
+func TestTogetherWaitsForAll(t *testing.T) {
+	ctx, end := context.WithCancel(t.Context())
+	begun, ended := make(chan struct{}), 0
+	task := func(ctx context.Context) {
+		begun <- struct{}{}
+		<-ctx.Done()
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		leader.Together(task, func(ctx context.Context) { task(ctx); ended++ })(ctx)
+	}()
+	<-begun
+	<-begun
+	select {
+	case <-done:
+		t.Fatal("it returned while the tasks go on")
+	default:
+	}
+	end()
+	<-done
+	if ended != 1 {
+		t.Error("it returned before a task did")
+	}
+}

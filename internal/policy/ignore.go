@@ -37,6 +37,8 @@ type Ignore struct {
 	Checks []string
 	// Reason is why, as the annotation says.
 	Reason string
+	// Until is when they cease to be ignored; zero where they do not.
+	Until time.Time
 	// Uncertain is true when it could not be found out whether the user may say so.
 	// The findings are then not ignored, but do not deny.
 	Uncertain bool
@@ -70,10 +72,14 @@ func (r *Rules) Ignore(annotations map[string]string, now time.Time) (Ignore, []
 	if why != "" {
 		return Ignore{}, []string{fault("ignores nothing: %s; %s", why, ignoreForm)}
 	}
-	if !until.IsZero() && !now.Before(until.AddDate(0, 0, 1)) {
+	var end time.Time
+	if !until.IsZero() {
+		end = until.AddDate(0, 0, 1)
+	}
+	if !end.IsZero() && !now.Before(end) {
 		return Ignore{}, []string{fault("ignores nothing since the end of %s; must have a later date after until=, or be left out", until.Format(time.DateOnly))}
 	}
-	ignore := Ignore{Reason: reason}
+	ignore := Ignore{Reason: reason, Until: end}
 	var faults []string
 	for _, name := range named {
 		at := slices.IndexFunc(r.all, func(c checks.Check) bool { return c.Name == name })

@@ -256,6 +256,19 @@ type Verdict struct {
 	mayFail bool
 }
 
+// Withholding returns the Verdict with only those names of other namespaces that show
+// accepts.
+func (v Verdict) Withholding(show func(routing.Ref) bool) Verdict {
+	v.Denied, v.Warned = slices.Clone(v.Denied), slices.Clone(v.Warned)
+	for i, f := range v.Denied {
+		v.Denied[i] = f.Withholding(show)
+	}
+	for i, w := range v.Warned {
+		v.Warned[i].Finding = w.Withholding(show)
+	}
+	return v
+}
+
 // Fails reports whether the request is to be answered with an error: a check
 // that could have denied was undecided, the policy says so, and nothing is
 // denied.

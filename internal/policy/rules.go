@@ -10,10 +10,12 @@ import (
 	"sync"
 	"time"
 
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/routegate/routegate/checks"
+	"github.com/routegate/routegate/routing"
 )
 
 // Subject is what a Policy is chosen by.
@@ -166,6 +168,23 @@ func (r *Rules) For(s Subject) *Policy {
 	}
 	r.known[string(key)] = p
 	return p
+}
+
+// Judge judges an Ingress that nobody is writing, as if it were created now in its
+// namespace with those labels, and returns by which Policy, which must not be modified.
+// Rules for users do not match. Names of other namespaces are withheld if not everybody
+// may see them, as nobody is asked who may.
+func (r *Rules) Judge(ing *networkingv1.Ingress, snap *routing.Snapshot, labels map[string]string) (Verdict, *Policy) {
+	p := r.For(Subject{Namespace: ing.Namespace, NamespaceLabels: labels, Class: snap.ClassOf(ing).Name, Labels: ing.Labels})
+	enabled := p.Enabled(r.all)
+	request := Request{Checks: enabled, New: checks.Run(enabled, ing, snap), Confirmed: snap.SettingsOf(ing).Confirmed, Now: snap.Now}
+	request.Namespace, _ = snap.Namespace(ing.Namespace)
+	request.Ignore, _ = r.Ignore(ing.Annotations, snap.Now)
+	v := p.Decide(request)
+	if p.Discloses() != DiscloseAlways {
+		v = v.Withholding(func(routing.Ref) bool { return false })
+	}
+	return v, p
 }
 
 // make returns the Policy where these rules match and these labels count.

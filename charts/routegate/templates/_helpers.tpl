@@ -135,6 +135,11 @@ annotations:
 {{- or (include "routegate.selfManaged" .) (include "routegate.fails" .) }}
 {{- end }}
 
+{{- /* Empty unless one Pod at a time does something, so that there is a Lease. */}}
+{{- define "routegate.elects" -}}
+{{- or (include "routegate.leads" .) (ternary "true" "" .Values.audit.enabled) }}
+{{- end }}
+
 {{- define "routegate.managedSecret" -}}
 {{- include "routegate.fullname" . }}-certificate
 {{- end }}
@@ -152,4 +157,13 @@ annotations:
 {{- define "routegate.hosts" -}}
 {{- $service := printf "%s.%s" (include "routegate.fullname" .) .Release.Namespace }}
 {{- list (printf "%s.svc" $service) (printf "%s.svc.cluster.local" $service) $service | toJson }}
+{{- end }}
+
+{{- /* The right to record Events about Ingresses, in which those that are repeated are counted. */}}
+{{- define "routegate.records" -}}
+{{- if and .Values.audit.enabled .Values.audit.events -}}
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
 {{- end }}
