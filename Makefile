@@ -166,7 +166,7 @@ truth: ## Judge the recorded scenarios, and compare with what really happened.
 
 .PHONY: bench
 bench: ## Measure a verdict, a round trip and the cache against the plainest thing in their place, and a check of 10 000 manifests.
-	@go test -run '^$$' -bench '$(BENCH)' -benchmem ./internal/audit ./internal/cluster ./webhook
+	@go test -run '^$$' -bench '$(BENCH)' -benchmem ./internal/audit ./internal/cluster ./internal/policy ./webhook
 	@go run ./e2e/bench
 	@go test -run '^$$' -bench '$(BENCH)' -benchtime 3x -benchmem ./cmd/routegate
 
