@@ -78,6 +78,10 @@ var _ = Describe("The rights of a release", Ordered, func() {
 			anywhere := append(cluster.Rights(reads, access), rbacv1.PolicyRule{
 				APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"validatingwebhookconfigurations"},
 				ResourceNames: []string{release}, Verbs: []string{"get", "list", "watch", "update"},
+			}, rbacv1.PolicyRule{
+				APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"subjectaccessreviews"}, Verbs: []string{"create"},
+			}, rbacv1.PolicyRule{
+				APIGroups: []string{"events.k8s.io"}, Resources: []string{"events"}, Verbs: []string{"create", "patch"},
 			})
 			atHome := append(slices.Clone(anywhere), rbacv1.PolicyRule{
 				APIGroups: []string{""}, Resources: []string{"secrets"},
