@@ -21,6 +21,7 @@ import (
 
 	"github.com/routegate/routegate/internal/cluster"
 	"github.com/routegate/routegate/internal/manifests"
+	"github.com/routegate/routegate/internal/policy"
 	"github.com/routegate/routegate/internal/report"
 	"github.com/routegate/routegate/internal/settings"
 	"github.com/routegate/routegate/routing"
@@ -45,6 +46,8 @@ type sourceOptions struct {
 	controllers      []string
 	settingsFile     string
 	snapshot         string
+	// inPolicy is what a policy file says about the controllers.
+	inPolicy policy.Controllers
 
 	// now is the clock of tests, nil for the real one.
 	now func() time.Time
@@ -97,6 +100,22 @@ func (o *sourceOptions) clock() time.Time {
 	return time.Now()
 }
 
+// readSettings returns the settings of controllers that were given.
+func (o *sourceOptions) readSettings() (map[string]routing.ControllerSettings, error) {
+	if o.settingsFile == "" && o.inPolicy.Settings != nil {
+		return o.inPolicy.Settings, nil
+	}
+	return readSettings(o.settingsFile)
+}
+
+// configure says in the cluster which controllers there are, with these settings where
+// nothing was read of them.
+func (o *sourceOptions) configure(static *cluster.Static, given map[string]routing.ControllerSettings) {
+	static.Settings.NginxControllers = o.nginxControllers
+	static.Settings.RunningControllers = o.inPolicy.Running
+	static.Settings.Controllers = settings.Merge(given, static.Known)
+}
+
 // world is the cluster that a command looks at.
 type world struct {
 	snap          *routing.Snapshot
@@ -119,7 +138,7 @@ func (o *sourceOptions) load(ctx context.Context, stdin io.Reader, stderr io.Wri
 	if err != nil {
 		return nil, fmt.Errorf("--controller-deployment %w", err)
 	}
-	given, err := readSettings(o.settingsFile)
+	given, err := o.readSettings()
 	if err != nil {
 		return nil, err
 	}
@@ -140,8 +159,7 @@ func (o *sourceOptions) load(ctx context.Context, stdin io.Reader, stderr io.Wri
 	if err != nil {
 		return nil, err
 	}
-	static.Settings.NginxControllers = o.nginxControllers
-	static.Settings.Controllers = settings.Merge(given, static.Known)
+	o.configure(static, given)
 	for _, err := range static.Unknown {
 		_, _ = fmt.Fprintf(stderr, "The settings of a controller are not known, so its defaults are taken: %v\n", err)
 	}
