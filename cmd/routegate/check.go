@@ -7,40 +7,25 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/cli-runtime/pkg/printers"
 
-	"github.com/routegate/routegate/checks"
 	"github.com/routegate/routegate/internal/cluster"
 	"github.com/routegate/routegate/internal/manifests"
-	"github.com/routegate/routegate/internal/policy"
 	"github.com/routegate/routegate/internal/report"
 	"github.com/routegate/routegate/internal/settings"
-	"github.com/routegate/routegate/routing"
 )
-
-// errFindings ends a command that found what it is to fail for, which it has shown.
-var errFindings = errors.New("findings")
-
-// failOnNone is the value of --fail-on under which findings never fail.
-const failOnNone = "none"
 
 type checkOptions struct {
 	source *sourceOptions
+	judge  judgeOptions
 
 	live          bool
 	assume        []string
-	checks        []string
-	preset        string
-	failOn        string
 	baseline      string
 	writeBaseline bool
-	output        string
 }
 
 func checkCommand(source *sourceOptions) *cobra.Command {
@@ -61,6 +46,10 @@ ingress-nginx. EndpointSlices are judged only where the manifests hold some.
 With --snapshot or --cluster, the manifests are judged as they would be once applied
 to what "routegate snapshot" saved, or to the cluster of the kubeconfig file. Only
 Ingresses of the manifests are judged; a new Service is not asked for endpoints.
+
+The modes are those of --preset, or of the policy file of --policy with the labels of
+the Namespaces. What the annotation routegate.dev/ignore of an Ingress names is counted,
+and never fails.
 
 Of what cannot be read the place and the reason are shown, and the rest is judged.
 
@@ -93,16 +82,9 @@ Exit codes:
 	f.BoolVar(&o.live, "cluster", false, "judge the manifests as if they were applied to the cluster of the kubeconfig file")
 	f.Lookup("snapshot").Usage = `file that "routegate snapshot" wrote, to judge the manifests as if they were applied to that cluster`
 	f.StringSliceVar(&o.assume, "assume-existing", nil, "objects that exist though the manifests do not hold them, as kind/namespace/name or ingressclass/name")
-	f.StringSliceVar(&o.checks, "check", nil, "names of the only checks to make")
-	f.StringVar(&o.preset, "preset", string(policy.Standard), "modes of the checks: observe, standard or strict")
-	f.StringVar(&o.failOn, "fail-on", string(checks.Deny), "fail for findings of this mode or a graver one: deny, warn or none")
 	f.StringVar(&o.baseline, "baseline", "", "file with findings that are accepted for now")
 	f.BoolVar(&o.writeBaseline, "write-baseline", false, "accept all findings: write them into the file of --baseline")
-	f.StringVarP(&o.output, "output", "o", report.Table, "format: "+strings.Join(report.FindingFormats(), ", "))
-	completeWith(cmd, "preset", string(policy.Observe), string(policy.Standard), string(policy.Strict))
-	completeWith(cmd, "fail-on", string(checks.Deny), string(checks.Warn), failOnNone)
-	completeWith(cmd, "output", report.FindingFormats()...)
-	_ = cmd.RegisterFlagCompletionFunc("check", completeCheck)
+	o.judge.addFlags(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("assume-existing", cobra.NoFileCompletions)
 	_ = cmd.MarkFlagFilename("baseline", "json")
 	return cmd
@@ -113,36 +95,12 @@ func (o *checkOptions) validate() error {
 	switch {
 	case len(*o.source.files.Filenames) == 0 && *o.source.files.Kustomize == "":
 		return errors.New(`nothing to judge: name manifests with --filename or --kustomize ("-f -" for standard input)`)
-	case !slices.Contains(report.FindingFormats(), o.output):
-		return fmt.Errorf("--output %q: must be one of %s", o.output, strings.Join(report.FindingFormats(), ", "))
-	case !slices.Contains([]string{string(checks.Deny), string(checks.Warn), failOnNone}, o.failOn):
-		return fmt.Errorf("--fail-on %q: must be one of deny, warn, none", o.failOn)
 	case o.live && o.source.snapshot != "":
 		return errors.New("--cluster and --snapshot exclude each other")
 	case o.writeBaseline && o.baseline == "":
 		return errors.New("--write-baseline needs --baseline, the file to write")
 	}
-	return nil
-}
-
-// policy returns the modes, and the checks to make with them.
-func (o *checkOptions) policy() (policy.Policy, []checks.Check, error) {
-	p := policy.Policy{Preset: policy.Preset(o.preset), OnUndecided: policy.Allow}
-	if err := p.Validate(); err != nil {
-		return p, nil, fmt.Errorf("--%w", err)
-	}
-	all := checks.All()
-	if len(o.checks) > 0 {
-		all = all[:0]
-		for _, name := range o.checks {
-			check, err := checks.Find(name)
-			if err != nil {
-				return p, nil, fmt.Errorf(`--check: %w ("routegate explain" lists all checks)`, err)
-			}
-			all = append(all, check)
-		}
-	}
-	return p, p.Enabled(all), nil
+	return o.judge.validate()
 }
 
 // known returns the fingerprints of the baseline.
@@ -165,7 +123,7 @@ func (o *checkOptions) run(cmd *cobra.Command) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	rules, enabled, err := o.policy()
+	by, err := o.judge.judging(o.source)
 	if err != nil {
 		return err
 	}
@@ -173,39 +131,28 @@ func (o *checkOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	known, err := o.known()
-	if err != nil {
+	if by.known, err = o.known(); err != nil {
 		return err
 	}
+	by.offline = !o.live && o.source.snapshot == ""
 	progress := newProgress(cmd.ErrOrStderr())
 	in, err := o.load(cmd, assumed, progress)
 	if err != nil {
 		progress.done()
 		return err
 	}
-	findings := in.judge(cmd.Context(), judging{policy: rules, checks: enabled, failOn: o.failOn, known: known, offline: !o.live && o.source.snapshot == ""}, progress)
+	by.origin = in.manifests.Origin
+	findings := by.judge(cmd.Context(), in.static, in.ingresses, progress)
 	progress.done()
-	stderr := cmd.ErrOrStderr()
-	for _, note := range append(in.notes, findings.Notes()...) {
-		_, _ = fmt.Fprintln(stderr, note)
-	}
-	for _, p := range findings.Problems {
-		_, _ = fmt.Fprintln(stderr, "Not judged:", p.Message)
-	}
+	findings.Problems = append(in.problems(), findings.Problems...)
+	o.judge.say(cmd.ErrOrStderr(), in.notes, by, findings)
 	if o.writeBaseline {
 		if err := writeBaseline(o.baseline, findings); err != nil {
 			return err
 		}
-	} else if err := findings.Write(cmd.OutOrStdout(), o.output, versionText(), printers.AllowsColorOutput(cmd.OutOrStdout())); err != nil {
-		return err
+		return readInFull(findings)
 	}
-	switch {
-	case len(findings.Problems) > 0:
-		return errors.New("not all could be read")
-	case !o.writeBaseline && findings.Summary.Failing > 0:
-		return errFindings
-	}
-	return nil
+	return o.judge.show(cmd.OutOrStdout(), findings)
 }
 
 func writeBaseline(path string, findings *report.Findings) error {
@@ -233,7 +180,7 @@ func (o *checkOptions) load(cmd *cobra.Command, assumed []assumption, progress *
 	if err != nil {
 		return nil, fmt.Errorf("--controller-deployment %w", err)
 	}
-	given, err := readSettings(o.source.settingsFile)
+	given, err := o.source.readSettings()
 	if err != nil {
 		return nil, err
 	}
@@ -255,8 +202,7 @@ func (o *checkOptions) load(cmd *cobra.Command, assumed []assumption, progress *
 	if offline {
 		static.Known, static.Unknown = settings.Read(workloads, m.Parts)
 	}
-	static.Settings.NginxControllers = o.source.nginxControllers
-	static.Settings.Controllers = settings.Merge(given, static.Known)
+	o.source.configure(static, given)
 	for _, err := range static.Unknown {
 		in.notes = append(in.notes, fmt.Sprintf("The settings of a controller are not known, so its defaults are taken: %v", err))
 	}
@@ -286,78 +232,15 @@ func (o *checkOptions) base(ctx context.Context, w *world, workloads []settings.
 	return static, nil
 }
 
-// judging is how Ingresses are judged.
-type judging struct {
-	policy policy.Policy
-	checks []checks.Check
-	failOn string
-	known  map[string]bool
-	// offline is true where an object may exist though it is not there.
-	offline bool
-}
-
-// judge judges the Ingresses of the manifests.
-func (in *checked) judge(ctx context.Context, by judging, progress *progress) *report.Findings {
-	findings := &report.Findings{Ingresses: []report.Judged{}}
+// problems are what of the manifests could not be read.
+func (in *checked) problems() []report.Problem {
+	var problems []report.Problem
 	for _, p := range in.manifests.Problems {
 		message := p.Error()
 		if p.Line > 0 {
 			message = fmt.Sprintf("%s:%d: %v", p.File, p.Line, p.Err)
 		}
-		findings.Problems = append(findings.Problems, report.Problem{File: p.File, Line: p.Line, Message: message})
+		problems = append(problems, report.Problem{File: p.File, Line: p.Line, Message: message})
 	}
-	progress.begin("judging Ingresses", len(in.ingresses))
-	for _, ing := range in.ingresses {
-		if err := ctx.Err(); err != nil {
-			findings.Problems = append(findings.Problems, report.Problem{Message: fmt.Sprintf("the command was stopped: %v", err)})
-			break
-		}
-		findings.Add(in.judgeOne(ing, by), func(fingerprint string) bool { return by.known[fingerprint] })
-		progress.step()
-	}
-	return findings
-}
-
-func (in *checked) judgeOne(ing *networkingv1.Ingress, by judging) report.Judged {
-	snap := in.static.Around(routing.ReferencesOf(ing))
-	verdict := by.policy.Decide(policy.Request{
-		Checks: by.checks, New: checks.Run(by.checks, ing, snap), Confirmed: snap.SettingsOf(ing).Confirmed, Now: snap.Now,
-	})
-	origin := in.manifests.Origin(ing)
-	judged := report.Judged{Namespace: ing.Namespace, Name: ing.Name, Source: sourceOf(origin, nil), Findings: []report.Finding{}}
-	add := func(f checks.Finding, mode checks.Mode, because string) {
-		found := report.NewFinding(f, mode, ing.Namespace, ing.Name)
-		found.Because = because
-		found.Source = sourceOf(origin, &f)
-		found.Fails = mode == checks.Deny && by.failOn != failOnNone || mode == checks.Warn && by.failOn == string(checks.Warn)
-		if by.offline {
-			found.Hint = hintOf(f, snap)
-		}
-		judged.Findings = append(judged.Findings, found)
-	}
-	for _, f := range verdict.Denied {
-		add(f, checks.Deny, "")
-	}
-	for _, w := range verdict.Warned {
-		add(w.Finding, checks.Warn, w.Because)
-	}
-	for _, f := range verdict.Undecided {
-		add(f, report.Undecided, "")
-	}
-	return judged
-}
-
-// sourceOf is the place of a finding, that of the Ingress for nil.
-func sourceOf(origin *manifests.Origin, f *checks.Finding) *report.Source {
-	if origin == nil {
-		return nil
-	}
-	at := origin.Position(nil)
-	if f != nil {
-		at = origin.Position(f.Field)
-	}
-	return &report.Source{
-		File: origin.File, Document: origin.Document, Template: origin.Template,
-		Line: at.Line, Column: at.Column, EndColumn: at.EndColumn,
-	}
+	return problems
 }

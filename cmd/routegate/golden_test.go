@@ -26,7 +26,7 @@ var now = time.Date(2026, time.November, 21, 0, 0, 0, 0, time.UTC)
 func execute(t *testing.T, stdin string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	root := &cobra.Command{Use: "routegate", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(checkCommand(newSourceOptionsAt(now)), routesCommand(newSourceOptionsAt(now)), snapshotCommand(newSourceOptionsAt(now)), traceCommand(newSourceOptionsAt(now)))
+	root.AddCommand(auditCommand(newSourceOptionsAt(now)), checkCommand(newSourceOptionsAt(now)), routesCommand(newSourceOptionsAt(now)), snapshotCommand(newSourceOptionsAt(now)), traceCommand(newSourceOptionsAt(now)))
 	var out, errs bytes.Buffer
 	root.SetIn(strings.NewReader(stdin))
 	root.SetOut(&out)
@@ -47,8 +47,9 @@ func newSourceOptionsAt(now time.Time) *sourceOptions {
 	return source
 }
 
-// TestGolden runs each case of testdata/check, testdata/trace and testdata/routes: the arguments in
-// args, one a line, on cluster.yaml; want.txt holds all that is shown.
+// TestGolden runs each case of testdata: the arguments in args, one a line, on
+// cluster.yaml, or for audit on the snapshot in cluster.json; want.txt holds all that is
+// shown.
 func TestGolden(t *testing.T) {
 	dirs, err := filepath.Glob(filepath.Join("testdata", "*", "*"))
 	if err != nil {
@@ -64,7 +65,11 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			stdout, stderr, code := execute(t, "", append(strings.Split(strings.TrimSuffix(string(args), "\n"), "\n"), "-f", "cluster.yaml")...)
+			source := []string{"-f", "cluster.yaml"}
+			if strings.HasPrefix(string(args), "audit\n") {
+				source = []string{"--snapshot", "cluster.json"}
+			}
+			stdout, stderr, code := execute(t, "", append(strings.Split(strings.TrimSuffix(string(args), "\n"), "\n"), source...)...)
 			var got strings.Builder
 			got.WriteString(stdout)
 			if stderr != "" {

@@ -60,7 +60,7 @@ func rootCommand(program string) *cobra.Command {
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl routegate"}
 	}
 	root.AddCommand(
-		checkCommand(newSourceOptions()), explainCommand(), policyCommand(), probeCommand(), routesCommand(newSourceOptions()),
+		auditCommand(newSourceOptions()), checkCommand(newSourceOptions()), explainCommand(), policyCommand(), probeCommand(), routesCommand(newSourceOptions()),
 		serveCommand(), snapshotCommand(newSourceOptions()), traceCommand(newSourceOptions()), versionCommand(),
 	)
 	return root

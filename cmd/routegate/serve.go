@@ -319,25 +319,35 @@ func (o *serveOptions) file() (policy.File, error) {
 
 // contradictions names each flag that was given with another value than the file has.
 func (o *serveOptions) contradictions(file policy.File) error {
-	var errs []error
-	for _, f := range []struct {
-		flag, field, inFile, inFlag string
-	}{
+	errs := contradictions(o.flags, o.policyFile, []flagAndField{
 		{"preset", "preset", string(file.Preset), o.preset},
 		{"on-undecided", "onUndecided", string(file.OnUndecided), o.onUndecided},
 		{"grace-period", "gracePeriod", normalDuration(file.GracePeriod), o.gracePeriod.String()},
 		{"secret-access", "secretAccess", file.SecretAccess, o.secretAccess},
 		{"ingress-nginx-controllers", "controllers.ingressNginx", strings.Join(file.Controllers.IngressNginx, ","), strings.Join(o.nginxControllers, ",")},
 		{"running-controllers", "controllers.running", strings.Join(file.Controllers.Running, ","), strings.Join(o.running, ",")},
-	} {
-		if o.flags.Changed(f.flag) && f.inFile != "" && f.inFile != f.inFlag {
-			errs = append(errs, fmt.Errorf("--%s %q contradicts %s %q of %s: leave one out", f.flag, f.inFlag, f.field, f.inFile, o.policyFile))
-		}
-	}
+	})
 	if o.settingsFile != "" && file.Controllers.Settings != nil {
 		errs = append(errs, fmt.Errorf("--controller-settings contradicts controllers.settings of %s: leave one out", o.policyFile))
 	}
 	return errors.Join(errs...)
+}
+
+// flagAndField are a flag and a field of the policy file that say the same, with what
+// each says.
+type flagAndField struct {
+	flag, field, inFile, inFlag string
+}
+
+// contradictions names each flag that was given with another value than the file has.
+func contradictions(flags *pflag.FlagSet, file string, pairs []flagAndField) []error {
+	var errs []error
+	for _, p := range pairs {
+		if flags.Changed(p.flag) && p.inFile != "" && p.inFile != p.inFlag {
+			errs = append(errs, fmt.Errorf("--%s %q contradicts %s %q of %s: leave one out", p.flag, p.inFlag, p.field, p.inFile, file))
+		}
+	}
+	return errs
 }
 
 // normalDuration writes a duration that was found good as a flag does.

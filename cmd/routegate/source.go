@@ -21,6 +21,7 @@ import (
 
 	"github.com/routegate/routegate/internal/cluster"
 	"github.com/routegate/routegate/internal/manifests"
+	"github.com/routegate/routegate/internal/policy"
 	"github.com/routegate/routegate/internal/report"
 	"github.com/routegate/routegate/internal/settings"
 	"github.com/routegate/routegate/routing"
@@ -45,6 +46,12 @@ type sourceOptions struct {
 	controllers      []string
 	settingsFile     string
 	snapshot         string
+	// inPolicy is what a policy file says about the controllers.
+	inPolicy policy.Controllers
+	// each, inPart and progress are those of the cluster.Listing.
+	each     bool
+	inPart   bool
+	progress func()
 
 	// now is the clock of tests, nil for the real one.
 	now func() time.Time
@@ -76,14 +83,21 @@ func (o *sourceOptions) addFlags(cmd *cobra.Command) {
 func (o *sourceOptions) addSourceFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	o.files.AddFlags(f)
-	o.config.AddFlags(f)
 	f.Lookup("kustomize").Usage = "directory of a kustomization to look at instead of a cluster"
 	f.Lookup("recursive").Usage = "read the directories of --filename with all below them"
+	_ = cmd.MarkFlagDirname("kustomize")
+	o.addClusterFlags(cmd)
+}
+
+// addClusterFlags adds the flags that say which cluster there is and what its controllers
+// are.
+func (o *sourceOptions) addClusterFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	o.config.AddFlags(f)
 	f.StringSliceVar(&o.nginxControllers, "ingress-nginx-controllers", []string{"k8s.io/ingress-nginx"}, "values of an IngressClass's spec.controller that mean ingress-nginx")
 	f.StringSliceVar(&o.controllers, "controller-deployment", nil, controllerUsage)
 	f.StringVar(&o.settingsFile, "controller-settings", "", settingsUsage)
 	f.StringVar(&o.snapshot, "snapshot", "", `file that "routegate snapshot" wrote, to look at instead of a cluster`)
-	_ = cmd.MarkFlagDirname("kustomize")
 	_ = cmd.MarkFlagFilename("controller-settings", "yaml", "yml")
 	_ = cmd.MarkFlagFilename("snapshot", "json")
 	_ = cmd.RegisterFlagCompletionFunc("controller-deployment", cobra.NoFileCompletions)
@@ -97,8 +111,25 @@ func (o *sourceOptions) clock() time.Time {
 	return time.Now()
 }
 
+// readSettings returns the settings of controllers that were given.
+func (o *sourceOptions) readSettings() (map[string]routing.ControllerSettings, error) {
+	if o.settingsFile == "" && o.inPolicy.Settings != nil {
+		return o.inPolicy.Settings, nil
+	}
+	return readSettings(o.settingsFile)
+}
+
+// configure says in the cluster which controllers there are, with these settings where
+// nothing was read of them.
+func (o *sourceOptions) configure(static *cluster.Static, given map[string]routing.ControllerSettings) {
+	static.Settings.NginxControllers = o.nginxControllers
+	static.Settings.RunningControllers = o.inPolicy.Running
+	static.Settings.Controllers = settings.Merge(given, static.Known)
+}
+
 // world is the cluster that a command looks at.
 type world struct {
+	static        *cluster.Static
 	snap          *routing.Snapshot
 	ingresses     []*networkingv1.Ingress
 	installations []*report.Installation
@@ -113,13 +144,27 @@ type world struct {
 
 // load reads the cluster, and says on stderr what could not be read.
 func (o *sourceOptions) load(ctx context.Context, stdin io.Reader, stderr io.Writer) (*world, error) {
+	w, err := o.read(ctx, stdin, stderr)
+	if err != nil {
+		return nil, err
+	}
+	for _, unread := range w.static.Unread() {
+		if matters(unread.Kind, w.ingresses) {
+			_, _ = fmt.Fprintln(stderr, unreadText(unread))
+		}
+	}
+	return w, nil
+}
+
+// read reads the cluster.
+func (o *sourceOptions) read(ctx context.Context, stdin io.Reader, stderr io.Writer) (*world, error) {
 	w := &world{manifests: len(*o.files.Filenames) > 0 || *o.files.Kustomize != ""}
 	w.namespace, w.given = *o.config.Namespace, *o.config.Namespace != ""
 	workloads, err := settings.ParseWorkloads(o.controllers)
 	if err != nil {
 		return nil, fmt.Errorf("--controller-deployment %w", err)
 	}
-	given, err := readSettings(o.settingsFile)
+	given, err := o.readSettings()
 	if err != nil {
 		return nil, err
 	}
@@ -140,20 +185,15 @@ func (o *sourceOptions) load(ctx context.Context, stdin io.Reader, stderr io.Wri
 	if err != nil {
 		return nil, err
 	}
-	static.Settings.NginxControllers = o.nginxControllers
-	static.Settings.Controllers = settings.Merge(given, static.Known)
+	o.configure(static, given)
 	for _, err := range static.Unknown {
 		_, _ = fmt.Fprintf(stderr, "The settings of a controller are not known, so its defaults are taken: %v\n", err)
 	}
 	if err := o.standInClass(static, stderr); err != nil {
 		return nil, err
 	}
+	w.static = static
 	w.snap, w.ingresses = static.Everything()
-	for _, unread := range static.Unread() {
-		if matters(unread.Kind, w.ingresses) {
-			_, _ = fmt.Fprintln(stderr, unreadText(unread))
-		}
-	}
 	w.installations = report.Installations(w.snap, w.ingresses)
 	return w, nil
 }
@@ -169,13 +209,15 @@ func (o *sourceOptions) loadLive(ctx context.Context, w *world, workloads []sett
 	if w.namespace, _, err = o.config.ToRawKubeConfigLoader().Namespace(); err != nil {
 		return nil, fmt.Errorf("cluster access: %w", err)
 	}
+	// As kubectl: that many requests are not too many for one command.
+	config.QPS, config.Burst = 50, 300
 	config.UserAgent = "routegate/" + versionText()
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	if w.client, err = kubernetes.NewForConfig(config); err != nil {
 		return nil, fmt.Errorf("cluster access: %w", err)
 	}
-	static, err := cluster.List(ctx, w.client, w.namespace)
+	static, err := cluster.List(ctx, w.client, cluster.Listing{Namespace: w.namespace, Each: o.each, InPart: o.inPart, Progress: o.progress})
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,38 +27,84 @@ const pageSize = 500
 // empty.
 type lister func(ctx context.Context, namespace string, opts metav1.ListOptions) (runtime.Object, error)
 
-// List reads a live cluster once. Where the user may not list a kind everywhere,
-// it is listed in the namespace given instead; where that is forbidden too, or the
-// kind is not served, the kind counts as unread, with the reason. Any other failure
-// is an error, and so is a cluster of which no Ingresses may be read.
+// Listing is how a live cluster is read once.
+type Listing struct {
+	// Namespace is where a kind is listed that the user may not list everywhere.
+	Namespace string
+	// Each has such a kind listed in each namespace instead: Ingresses in all, or in
+	// Namespace alone where the user may not list Namespaces; the others in those with
+	// Ingresses. That can be very many requests.
+	Each bool
+	// InPart has Ingresses that were read in some namespaces only count as read in part.
+	// Otherwise they count as unread elsewhere, so that nothing is said of any.
+	InPart bool
+	// Progress is called for each object, never twice at a time. It may be nil.
+	Progress func()
+}
+
+// List reads a live cluster once. A kind that the user may not list at all, or that is
+// not served, counts as unread, with the reason. Any other failure is an error, and so
+// is a cluster of which no Ingresses may be read.
 //
 // Secrets are reduced to facts page by page: nothing of their values is kept.
-func List(ctx context.Context, client kubernetes.Interface, namespace string) (*Static, error) {
+func List(ctx context.Context, client kubernetes.Interface, how Listing) (*Static, error) {
 	s := NewStatic()
 	s.Now = time.Now()
 	listers := listersFor(client)
-	var mu sync.Mutex
-	var reading sync.WaitGroup
-	errs := map[routing.Kind]error{}
-	for kind, list := range listers {
-		reading.Go(func() {
-			if err := s.list(ctx, &mu, kind, list, namespace); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				errs[kind] = err
-			}
-		})
+	stages := [][]routing.Kind{stored}
+	if how.Each {
+		rest := slices.DeleteFunc(slices.Clone(stored), func(kind routing.Kind) bool { return kind == routing.Namespaces || kind == routing.Ingresses })
+		stages = [][]routing.Kind{{routing.Namespaces}, {routing.Ingresses}, rest}
 	}
-	reading.Wait()
-	for _, kind := range stored {
-		if err := errs[kind]; err != nil {
-			return nil, fmt.Errorf("cannot list the kind %s: %w", kind, err)
+	var mu sync.Mutex
+	for _, stage := range stages {
+		var reading sync.WaitGroup
+		errs := map[routing.Kind]error{}
+		for _, kind := range stage {
+			list, ok := listers[kind]
+			if !ok {
+				continue
+			}
+			in := s.fallback(kind, how)
+			reading.Go(func() {
+				if err := s.list(ctx, &mu, kind, list, in, how); err != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					errs[kind] = err
+				}
+			})
+		}
+		reading.Wait()
+		for _, kind := range stage {
+			if err := errs[kind]; err != nil {
+				return nil, fmt.Errorf("cannot list the kind %s: %w", kind, err)
+			}
 		}
 	}
 	if err := s.getConfigMaps(ctx, client); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// fallback are the namespaces in which a kind is listed that may not be listed
+// everywhere.
+func (s *Static) fallback(kind routing.Kind, how Listing) []string {
+	var names []string
+	switch {
+	case kind == routing.IngressClasses || kind == routing.Namespaces:
+		return nil
+	case how.Each && kind != routing.Ingresses:
+		each(s, routing.Ingresses, func(ing *networkingv1.Ingress) { names = append(names, ing.Namespace) })
+		slices.Sort(names)
+		return slices.Compact(names)
+	case how.Each && s.coverage[routing.Ref{Kind: routing.Namespaces}].Read:
+		each(s, routing.Namespaces, func(ns *routing.Namespace) { names = append(names, ns.Name) })
+		return names
+	case how.Namespace == "":
+		return nil
+	}
+	return []string{how.Namespace}
 }
 
 // getConfigMaps reads those that annotations of Ingresses name, one by one: most
@@ -86,9 +133,10 @@ func (s *Static) getConfigMaps(ctx context.Context, client kubernetes.Interface)
 	return nil
 }
 
-// list reads one kind, under the lock mu where it changes s.
-func (s *Static) list(ctx context.Context, mu *sync.Mutex, kind routing.Kind, list lister, namespace string) error {
-	err := s.listIn(ctx, mu, list, metav1.NamespaceAll)
+// list reads one kind, under the lock mu where it changes s: everywhere, or else in
+// those of the namespaces in which that is allowed.
+func (s *Static) list(ctx context.Context, mu *sync.Mutex, kind routing.Kind, list lister, namespaces []string, how Listing) error {
+	err := s.listIn(ctx, mu, list, metav1.NamespaceAll, how.Progress)
 	if err == nil {
 		return nil
 	}
@@ -96,28 +144,39 @@ func (s *Static) list(ctx context.Context, mu *sync.Mutex, kind routing.Kind, li
 		return err
 	}
 	unread := routing.Coverage{Reason: reasonOf(err)}
+	var read []string
 	if apierrors.IsForbidden(err) {
 		unread.Reason = "you are not allowed to list it"
-		namespaced := kind != routing.IngressClasses && kind != routing.Namespaces
-		if namespaced && namespace != "" && s.listIn(ctx, mu, list, namespace) == nil {
-			unread.Reason = "you are not allowed to list it outside the namespace " + namespace
-			mu.Lock()
-			defer mu.Unlock()
-			s.Cover(routing.Ref{Kind: kind}, unread)
-			s.Cover(routing.Ref{Kind: kind, Namespace: namespace}, routing.Coverage{Read: true})
-			return nil
+		for _, namespace := range namespaces {
+			switch err := s.listIn(ctx, mu, list, namespace, how.Progress); {
+			case err == nil:
+				read = append(read, namespace)
+			case !apierrors.IsForbidden(err):
+				return err
+			}
 		}
 	}
-	if kind == routing.Ingresses {
+	switch {
+	case len(read) == 1:
+		unread.Reason += " outside the namespace " + read[0]
+	case len(read) > 1:
+		unread.Reason += fmt.Sprintf(" outside %d namespaces", len(read))
+	case kind == routing.Ingresses:
 		return err
+	}
+	if kind == routing.Ingresses && how.InPart {
+		unread.Read, unread.InPart = true, true
 	}
 	mu.Lock()
 	defer mu.Unlock()
 	s.Cover(routing.Ref{Kind: kind}, unread)
+	for _, namespace := range read {
+		s.Cover(routing.Ref{Kind: kind, Namespace: namespace}, routing.Coverage{Read: true})
+	}
 	return nil
 }
 
-func (s *Static) listIn(ctx context.Context, mu *sync.Mutex, list lister, namespace string) error {
+func (s *Static) listIn(ctx context.Context, mu *sync.Mutex, list lister, namespace string, progress func()) error {
 	pages := pager.New(func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 		return list(ctx, namespace, opts)
 	})
@@ -129,6 +188,9 @@ func (s *Static) listIn(ctx context.Context, mu *sync.Mutex, list lister, namesp
 		}
 		mu.Lock()
 		defer mu.Unlock()
+		if progress != nil {
+			progress()
+		}
 		return s.Apply(obj)
 	})
 }
@@ -162,7 +224,7 @@ func listersFor(client kubernetes.Interface) map[routing.Kind]lister {
 func (s *Static) Unread() []Unread {
 	var unread []Unread
 	for _, kind := range stored {
-		if c := s.coverage[routing.Ref{Kind: kind}]; !c.Read && !c.Chosen {
+		if c := s.coverage[routing.Ref{Kind: kind}]; (!c.Read || c.InPart) && !c.Chosen {
 			unread = append(unread, Unread{Kind: kind, Reason: c.Reason})
 		}
 	}

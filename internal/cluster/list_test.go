@@ -32,7 +32,7 @@ func forbid(client *fake.Clientset, resource string, in func(namespace string) b
 
 func TestListReadsEverything(t *testing.T) {
 	ing := &networkingv1.Ingress{ObjectMeta: meta("web"), Spec: networkingv1.IngressSpec{Rules: []networkingv1.IngressRule{{Host: "a.example"}}}}
-	s, err := cluster.List(t.Context(), fake.NewClientset(append(objects(), ing)...), "app")
+	s, err := cluster.List(t.Context(), fake.NewClientset(append(objects(), ing)...), cluster.Listing{Namespace: "app"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestListMarksWhatIsForbidden(t *testing.T) {
 	forbid(client, "secrets", everywhere)
 	forbid(client, "namespaces", everywhere)
 	forbid(client, "services", func(namespace string) bool { return namespace == metav1.NamespaceAll })
-	s, err := cluster.List(t.Context(), client, "app")
+	s, err := cluster.List(t.Context(), client, cluster.Listing{Namespace: "app"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,14 +84,14 @@ func TestListMarksWhatIsForbidden(t *testing.T) {
 func TestListFails(t *testing.T) {
 	client := fake.NewClientset()
 	forbid(client, "ingresses", func(string) bool { return true })
-	if _, err := cluster.List(t.Context(), client, "app"); err == nil || !strings.HasPrefix(err.Error(), "cannot list the kind Ingress: ") {
+	if _, err := cluster.List(t.Context(), client, cluster.Listing{Namespace: "app"}); err == nil || !strings.HasPrefix(err.Error(), "cannot list the kind Ingress: ") {
 		t.Errorf("without Ingresses: got %v", err)
 	}
 	client = fake.NewClientset()
 	client.PrependReactor("list", "services", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, errors.New("connection refused")
 	})
-	if _, err := cluster.List(t.Context(), client, "app"); err == nil || !strings.Contains(err.Error(), "connection refused") {
+	if _, err := cluster.List(t.Context(), client, cluster.Listing{Namespace: "app"}); err == nil || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("without an API server: got %v", err)
 	}
 }
@@ -127,7 +127,7 @@ func TestListReadsNamedConfigMaps(t *testing.T) {
 		}
 		return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "hidden", errors.New("no"))
 	})
-	s, err := cluster.List(t.Context(), client, "app")
+	s, err := cluster.List(t.Context(), client, cluster.Listing{Namespace: "app"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestListReadsNamedConfigMaps(t *testing.T) {
 	client.PrependReactor("get", "configmaps", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, errors.New("connection reset")
 	})
-	if _, err := cluster.List(t.Context(), client, "app"); err == nil || !strings.Contains(err.Error(), "connection reset") {
+	if _, err := cluster.List(t.Context(), client, cluster.Listing{Namespace: "app"}); err == nil || !strings.Contains(err.Error(), "connection reset") {
 		t.Errorf("got %v, want the failure", err)
 	}
 }

@@ -80,6 +80,8 @@ func (s *Static) Apply(obj metav1.Object) error {
 		return err
 	}
 	if ing, ok := kept.(*networkingv1.Ingress); ok {
+		// Rules of a policy may select by any label.
+		ing.Labels = obj.GetLabels()
 		s.frozen.changed(get[networkingv1.Ingress](s.store, kind, key(ing)), ing)
 	}
 	before, _, err := s.objects[kind].GetByKey(key(obj))

@@ -27,8 +27,12 @@ func FindingFormats() []string {
 	return []string{Table, Wide, JSON, YAML, SARIF, JUnit, GitHub}
 }
 
-// Undecided is the mode of a finding that says that a check could not judge.
-const Undecided checks.Mode = "undecided"
+// The modes of findings that neither deny nor warn.
+const (
+	Audit     checks.Mode = "audit"     // the policy wants it recorded only
+	Ignored   checks.Mode = "ignored"   // the Ingress says so
+	Undecided checks.Mode = "undecided" // the check could not judge
+)
 
 // Findings is what the checks say of Ingresses.
 type Findings struct {
@@ -42,10 +46,12 @@ type Findings struct {
 // Summary counts.
 type Summary struct {
 	Ingresses int `json:"ingresses"`
-	// Deny, Warn and Undecided are the findings of each mode; Known are those that a
-	// baseline holds, which are counted and shown nowhere else.
+	// Deny, Warn, Audit, Ignored and Undecided are the findings of each mode; Known are
+	// those that a baseline holds, which are counted and shown nowhere else.
 	Deny      int `json:"deny"`
 	Warn      int `json:"warn"`
+	Audit     int `json:"audit"`
+	Ignored   int `json:"ignored"`
 	Undecided int `json:"undecided"`
 	Known     int `json:"known"`
 	// Failing are the findings for which the command fails.
@@ -94,7 +100,8 @@ type Finding struct {
 	Fact     string `json:"fact"`
 	Accepted string `json:"accepted,omitempty"`
 	Outcome  string `json:"outcome,omitempty"`
-	// Because is why a finding of a check in mode deny has the mode warn.
+	// Because is why a finding of a check in mode deny has the mode warn, or why it is
+	// ignored.
 	Because string `json:"because,omitempty"`
 	// Hint is what the user may do where the finding is not so.
 	Hint string `json:"hint,omitempty"`
@@ -124,6 +131,12 @@ func NewFinding(f checks.Finding, mode checks.Mode, namespace, name string) Find
 	return found
 }
 
+// counts reports whether the finding denies or warns. The others are for the formats that
+// list everything.
+func (f *Finding) counts() bool {
+	return f.Mode == checks.Deny || f.Mode == checks.Warn
+}
+
 // fingerprint is that of a finding of an Ingress, as short text.
 func fingerprint(namespace, name string, f checks.Fingerprint) string {
 	h := sha256.New()
@@ -148,6 +161,10 @@ func (r *Findings) Add(j Judged, known func(fingerprint string) bool) {
 			r.Summary.Deny++
 		case checks.Warn:
 			r.Summary.Warn++
+		case Audit:
+			r.Summary.Audit++
+		case Ignored:
+			r.Summary.Ignored++
 		case Undecided:
 			r.Summary.Undecided++
 		}
@@ -229,13 +246,15 @@ const (
 	baselineKind    = "Baseline"
 )
 
-// NewBaseline accepts all findings; what is undecided is none.
+// NewBaseline accepts all findings that deny or warn: what is ignored may be until a day
+// only.
 func NewBaseline(r *Findings) *Baseline {
 	b := &Baseline{APIVersion: baselineVersion, Kind: baselineKind, Findings: []BaselineFinding{}}
 	seen := map[string]bool{}
 	for _, j := range r.Ingresses {
-		for _, f := range j.Findings {
-			if f.Mode != Undecided && !seen[f.Fingerprint] {
+		for i := range j.Findings {
+			f := &j.Findings[i]
+			if f.counts() && !seen[f.Fingerprint] {
 				seen[f.Fingerprint] = true
 				b.Findings = append(b.Findings, BaselineFinding{Fingerprint: f.Fingerprint, Ingress: j.Namespace + "/" + j.Name, Check: f.Check, Fact: f.Fact})
 			}

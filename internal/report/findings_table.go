@@ -11,15 +11,15 @@ import (
 	"github.com/routegate/routegate/checks"
 )
 
-// writeTable writes the findings for people, Ingress by Ingress. Those without a
-// verdict are counted only; Notes says why.
+// writeTable writes the findings for people, Ingress by Ingress. Those that neither deny
+// nor warn are counted only; Notes says why there is no verdict.
 func (r *Findings) writeTable(w io.Writer, colour bool) error {
 	out := &tree{w: w, colour: colour}
 	for _, j := range r.Ingresses {
 		first := true
 		for i := range j.Findings {
 			f := &j.Findings[i]
-			if f.Mode == Undecided {
+			if !f.counts() {
 				continue
 			}
 			if first {
@@ -76,6 +76,12 @@ func (s Summary) String() string {
 		countOf(s.Ingresses, "Ingress", "Ingresses") + " judged",
 		fmt.Sprintf("%d would be denied", s.Deny),
 		countOf(s.Warn, "warning", "warnings"),
+	}
+	if s.Audit > 0 {
+		texts = append(texts, fmt.Sprintf("%d only recorded", s.Audit))
+	}
+	if s.Ignored > 0 {
+		texts = append(texts, fmt.Sprintf("%d ignored", s.Ignored))
 	}
 	if s.Known > 0 {
 		texts = append(texts, fmt.Sprintf("%d in the baseline", s.Known))

@@ -101,6 +101,25 @@ func TestWide(t *testing.T) {
 	}
 }
 
+// TestIgnoredAndRecorded wants what neither denies nor warns where everything is listed,
+// and only there.
+func TestIgnoredAndRecorded(t *testing.T) {
+	for _, mode := range []checks.Mode{Ignored, Audit} {
+		f := NewFinding(checks.Finding{Check: "port-missing", Fact: "no such port"}, mode, "shop", "web")
+		r := &Findings{}
+		r.Add(Judged{Namespace: "shop", Name: "web", Findings: []Finding{f}}, func(string) bool { return false })
+		for _, format := range FindingFormats() {
+			listed := format != Table && format != SARIF && format != GitHub
+			if got := strings.Contains(write(t, r, format), "no such port"); got != listed {
+				t.Errorf("%s of mode %s: listed is %v, want %v", format, mode, got, listed)
+			}
+		}
+		if r.Summary.Audit+r.Summary.Ignored != 1 || len(NewBaseline(r).Findings) != 0 {
+			t.Errorf("mode %s: got %+v and the baseline %+v", mode, r.Summary, NewBaseline(r))
+		}
+	}
+}
+
 // TestSARIF validates the log against the schema of SARIF 2.1.0, which the library
 // holds, and reads it back.
 func TestSARIF(t *testing.T) {

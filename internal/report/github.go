@@ -28,12 +28,12 @@ func (r *Findings) writeGitHub(w io.Writer) error {
 	for _, j := range r.Ingresses {
 		for i := range j.Findings {
 			f := &j.Findings[i]
-			level := "warning"
-			switch f.Mode {
-			case checks.Deny:
-				level = "error"
-			case Undecided:
+			if !f.counts() {
 				continue
+			}
+			level := "warning"
+			if f.Mode == checks.Deny {
+				level = "error"
 			}
 			text := f.text()
 			if f.Hint != "" {

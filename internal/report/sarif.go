@@ -22,7 +22,8 @@ const (
 )
 
 // writeSARIF writes a log of SARIF 2.1.0, with the checks that found something as rules.
-// What is undecided is left out.
+// What neither denies nor warns is left out: not all who read the format know that a
+// result can be suppressed.
 func (r *Findings) writeSARIF(w io.Writer, version string) error {
 	run := sarif.NewRunWithInformationURI("routegate", home)
 	driver := run.Tool.Driver
@@ -42,7 +43,7 @@ func (r *Findings) writeSARIF(w io.Writer, version string) error {
 	}
 	for _, j := range r.Ingresses {
 		for i := range j.Findings {
-			if f := &j.Findings[i]; f.Mode != Undecided {
+			if f := &j.Findings[i]; f.counts() {
 				run.Results = append(run.Results, resultOf(&j, f, rules[f.Check]))
 			}
 		}
@@ -63,7 +64,7 @@ func (r *Findings) checksFound() []string {
 	var names []string
 	for _, j := range r.Ingresses {
 		for i := range j.Findings {
-			if j.Findings[i].Mode != Undecided {
+			if j.Findings[i].counts() {
 				names = append(names, j.Findings[i].Check)
 			}
 		}
