@@ -228,7 +228,7 @@ func (h *Handler) decide(ctx context.Context, review *admissionv1.AdmissionRevie
 			return d
 		}
 	}
-	if ing.DeletionTimestamp != nil || (old != nil && routing.SameRouting(old, ing) && sameIgnore(old, ing)) {
+	if ing.DeletionTimestamp != nil || (old != nil && routing.SameRouting(old, ing) && sameIgnore(old, ing) && d.rules.SelectAlike(old.Labels, ing.Labels)) {
 		return d
 	}
 	// Being written is what makes a controller look again.

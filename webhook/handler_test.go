@@ -583,6 +583,18 @@ routegate_findings_total{check="service-missing",mode="deny",operation="CREATE",
 		})
 	})
 
+	It("judges an update of a label by which the policy selects", func(ctx SpecContext) {
+		no := false
+		file.Rules = []policy.Rule{
+			{Name: "all", Terms: policy.Terms{Ratchet: &no}},
+			{Name: "spared", Match: policy.Match{ObjectSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"spare": "yes"}}}, Exempt: true},
+		}
+		old := ingress("api")
+		old.Labels = map[string]string{"spare": "yes"}
+		Expect(ask(ctx, review(admissionv1.Update, ingress("api"), old)).Allowed).To(BeFalse())
+		Expect(ask(ctx, review(admissionv1.Update, old, ingress("api"))).Allowed).To(BeTrue())
+	})
+
 	It("warns of what an Ingress had before, and denies what it did not", func(ctx SpecContext) {
 		old, ing := ingress("api"), ingress("api")
 		ing.Annotations = map[string]string{"nginx.ingress.kubernetes.io/proxy-body-size": "8m"}

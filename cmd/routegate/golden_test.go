@@ -25,8 +25,7 @@ var now = time.Date(2026, time.November, 21, 0, 0, 0, 0, time.UTC)
 // code.
 func execute(t *testing.T, stdin string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	root := &cobra.Command{Use: "routegate", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(auditCommand(newSourceOptionsAt(now)), checkCommand(newSourceOptionsAt(now)), routesCommand(newSourceOptionsAt(now)), snapshotCommand(newSourceOptionsAt(now)), traceCommand(newSourceOptionsAt(now)))
+	root := newRoot(now)
 	var out, errs bytes.Buffer
 	root.SetIn(strings.NewReader(stdin))
 	root.SetOut(&out)
@@ -39,6 +38,13 @@ func execute(t *testing.T, stdin string, args ...string) (stdout, stderr string,
 		code = exitCode(err)
 	}
 	return out.String(), errs.String(), code
+}
+
+// newRoot is the command line for a time.
+func newRoot(now time.Time) *cobra.Command {
+	root := &cobra.Command{Use: "routegate", SilenceUsage: true, SilenceErrors: true}
+	root.AddCommand(auditCommand(newSourceOptionsAt(now)), checkCommand(newSourceOptionsAt(now)), explainCommand(), routesCommand(newSourceOptionsAt(now)), snapshotCommand(newSourceOptionsAt(now)), traceCommand(newSourceOptionsAt(now)))
+	return root
 }
 
 func newSourceOptionsAt(now time.Time) *sourceOptions {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -72,7 +73,7 @@ func (s *policySource) register(r prometheus.Registerer) error {
 	})
 	s.restart = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "routegate_policy_restart_needed",
-		Help: "1 while secretAccess or controllers of the policy file differ from those with which the process started, else 0.",
+		Help: "1 while secretAccess, controllers or labels of objectSelector of the policy file differ from those with which the process started, else 0.",
 	})
 	s.since = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "routegate_policy_loaded_timestamp_seconds",
@@ -206,7 +207,8 @@ func (s *policySource) tell(ctx context.Context, reason, text string) {
 	}
 }
 
-// needsRestart names the fields that differ and are read at the start only.
+// needsRestart names the fields that differ and are read at the start only. A label of
+// Ingresses that no rule selects by any more takes none.
 func needsRestart(started, now policy.File) string {
 	var fields []string
 	if started.SecretAccess != now.SecretAccess {
@@ -214,6 +216,10 @@ func needsRestart(started, now policy.File) string {
 	}
 	if !reflect.DeepEqual(started.Controllers, now.Controllers) {
 		fields = append(fields, "controllers")
+	}
+	kept := started.IngressLabels()
+	if slices.ContainsFunc(now.IngressLabels(), func(key string) bool { return !slices.Contains(kept, key) }) {
+		fields = append(fields, "labels of objectSelector")
 	}
 	return strings.Join(fields, ", ")
 }

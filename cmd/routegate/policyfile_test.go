@@ -127,6 +127,10 @@ func TestPolicyFileIsFollowed(t *testing.T) {
 	expect("takes a restart", policy.Standard, map[string]float64{"reloads_total loaded": 2, "refused": 0, "restart_needed": 1},
 		"PolicyNeedsRestart: "+path+": controllers changed, which takes a restart; the rest is in force")
 
+	mount(t, dir, "5a", policyHead+"preset: standard\nrules: [{name: a, match: {objectSelector: {matchLabels: {app: web}}}, exempt: true}]\n")
+	expect("selects by a label that is not kept", policy.Standard, map[string]float64{"reloads_total loaded": 3, "refused": 0, "restart_needed": 1},
+		"PolicyNeedsRestart: "+path+": labels of objectSelector changed, which takes a restart; the rest is in force")
+
 	if err := os.Remove(filepath.Join(dir, "..data")); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +138,7 @@ func TestPolicyFileIsFollowed(t *testing.T) {
 		"PolicyRefused: the policy before stays in force: open "+path+": no such file or directory")
 
 	mount(t, dir, "6", policyHead+"preset: standard\n")
-	expect("back", policy.Standard, map[string]float64{"reloads_total loaded": 3, "refused": 0, "restart_needed": 0})
+	expect("back", policy.Standard, map[string]float64{"reloads_total loaded": 4, "refused": 0, "restart_needed": 0})
 }
 
 func TestPolicyFileAtTheStart(t *testing.T) {
@@ -187,5 +191,23 @@ func TestEventIsOfThePod(t *testing.T) {
 		if _, err := parsePod(text); err == nil {
 			t.Errorf("%q is accepted", text)
 		}
+	}
+}
+
+func TestLabelsThatAreKeptTakeNoRestart(t *testing.T) {
+	selecting := func(keys ...string) policy.File {
+		var f policy.File
+		for _, key := range keys {
+			f.Rules = append(f.Rules, policy.Rule{Name: key, Match: policy.Match{ObjectSelector: &metav1.LabelSelector{
+				MatchExpressions: []metav1.LabelSelectorRequirement{{Key: key, Operator: metav1.LabelSelectorOpExists}},
+			}}})
+		}
+		return f
+	}
+	if what := needsRestart(selecting("app", "team"), selecting("team")); what != "" {
+		t.Errorf("fewer labels: %q", what)
+	}
+	if what := needsRestart(selecting("app"), selecting("team")); what != "labels of objectSelector" {
+		t.Errorf("another label: %q", what)
 	}
 }

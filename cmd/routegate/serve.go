@@ -422,11 +422,12 @@ func serve(ctx context.Context, o *serveOptions) error {
 		return err
 	}
 	cl, err := cluster.New(cluster.Config{
-		Client:       api.typed,
-		Metadata:     api.metadata,
-		SecretAccess: cluster.SecretAccess(rules.started.SecretAccess),
-		Namespaces:   o.scope(),
-		ReadPods:     o.optional.readPods,
+		Client:        api.typed,
+		Metadata:      api.metadata,
+		SecretAccess:  cluster.SecretAccess(rules.started.SecretAccess),
+		Namespaces:    o.scope(),
+		IngressLabels: rules.started.IngressLabels(),
+		ReadPods:      o.optional.readPods,
 		Settings: routing.Settings{
 			NginxControllers: rules.started.Controllers.IngressNginx, RunningControllers: rules.started.Controllers.Running,
 			Controllers: rules.started.Controllers.Settings, ControllerPods: controllerPods,

@@ -11,10 +11,12 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"maps"
 	"math/big"
 	mathrand "math/rand/v2"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -348,5 +350,26 @@ var _ = Describe("a second replica", Serial, func() {
 		leader = second
 		Eventually(leads).WithArguments(ctx, second).Should(BeTrue())
 		Eventually(about).WithArguments(ctx, second, "").Should(Equal(all))
+	})
+})
+
+var _ = Describe("routegate audit", func() {
+	It("judges what is in the cluster by the rights of the user", func(ctx SpecContext) {
+		s := newSandbox(ctx)
+		audit := func() (string, error) {
+			out, err := exec.CommandContext(ctx, binary, "audit", "--kubeconfig", controlPlane.Kubeconfig, "-n", s.ns).CombinedOutput()
+			return string(out), err
+		}
+		s.ingress(ctx, "web", "/", nil)
+		out, err := audit()
+		Expect(err).NotTo(HaveOccurred(), out)
+		Expect(out).To(ContainSubstring("1 Ingress judged, 0 would be denied"))
+
+		Expect(controlPlane.Client.CoreV1().Services(s.ns).Delete(ctx, "web", metav1.DeleteOptions{})).To(Succeed())
+		out, err = audit()
+		var exit *exec.ExitError
+		Expect(errors.As(err, &exit)).To(BeTrue(), out)
+		Expect(exit.ExitCode()).To(Equal(1), out)
+		Expect(out).To(ContainSubstring("(service-missing)"))
 	})
 })

@@ -101,7 +101,7 @@ var _ = Describe("A release of an earlier chart", Ordered, func() {
 		l.report("upgrade from the first chart")
 		Expect(l.failed()).To(BeEmpty())
 
-		Expect(kubectl(ctx, "get", "validatingwebhookconfiguration", release, "-o", "jsonpath={.webhooks[*].timeoutSeconds}")).To(Equal("4"))
+		Expect(kubectl(ctx, "get", "validatingwebhookconfiguration", release, "-o", "jsonpath={.webhooks[0].timeoutSeconds}")).To(Equal("4"))
 		Expect(kubectl(ctx, "get", "deployment", release, "-n", home, "-o", "jsonpath={.status.readyReplicas}")).To(Equal("3"))
 		Eventually(func() (string, error) {
 			return tryApply(ctx, ingress(excluded, "unseen", "unseen.example.com", "gone"))

@@ -72,6 +72,9 @@ type Config struct {
 	// Namespaces are those whose objects are read; where there is none, those of the
 	// whole cluster. IngressClasses belong to no namespace and are always read.
 	Namespaces []string
+	// IngressLabels are the keys of the labels of Ingresses that a policy selects by.
+	// No other label is kept, but for those that checks read.
+	IngressLabels []string
 	// ReadPods lets Pods be read where they explain a message.
 	ReadPods bool
 	// Settings are copied into every Snapshot, with those of the Workloads' controllers.
@@ -120,6 +123,7 @@ type Cluster struct {
 	metadata metadata.Interface
 	secrets  SecretAccess
 	scope    scope
+	slimmer  slimmer
 	readPods bool
 	log      logr.Logger
 
@@ -157,6 +161,7 @@ func New(c Config) (*Cluster, error) {
 		metadata: c.Metadata,
 		secrets:  c.SecretAccess,
 		scope:    slices.Clone(c.Namespaces),
+		slimmer:  slices.Clone(c.IngressLabels),
 		readPods: c.ReadPods,
 		log:      c.Log,
 		kinds:    map[routing.Kind][]*watched{},
@@ -178,7 +183,7 @@ func New(c Config) (*Cluster, error) {
 	})
 	collectors := []prometheus.Collector{cl.liveReads}
 	for _, w := range watchedFor(c) {
-		if err := w.informer.SetTransform(slim); err != nil {
+		if err := w.informer.SetTransform(cl.slimmer.slim); err != nil {
 			return nil, fmt.Errorf("cluster: %s: %w", w.kind, err)
 		}
 		if err := w.informer.SetWatchErrorHandlerWithContext(cl.watchFailed(w)); err != nil {
@@ -581,20 +586,20 @@ func (c *Cluster) readLive(ctx context.Context, ref routing.Ref) (any, error) {
 	var opts metav1.GetOptions
 	switch ref.Kind {
 	case routing.IngressClasses:
-		return slimmed(c.client.NetworkingV1().IngressClasses().Get(ctx, ref.Name, opts))
+		return c.slimmed(c.client.NetworkingV1().IngressClasses().Get(ctx, ref.Name, opts))
 	case routing.Ingresses:
-		return slimmed(c.client.NetworkingV1().Ingresses(ref.Namespace).Get(ctx, ref.Name, opts))
+		return c.slimmed(c.client.NetworkingV1().Ingresses(ref.Namespace).Get(ctx, ref.Name, opts))
 	case routing.Services:
-		return slimmed(c.client.CoreV1().Services(ref.Namespace).Get(ctx, ref.Name, opts))
+		return c.slimmed(c.client.CoreV1().Services(ref.Namespace).Get(ctx, ref.Name, opts))
 	case routing.Secrets:
 		if c.secrets == SecretsMetadata {
-			return slimmed(c.metadata.Resource(secretResource).Namespace(ref.Namespace).Get(ctx, ref.Name, opts))
+			return c.slimmed(c.metadata.Resource(secretResource).Namespace(ref.Namespace).Get(ctx, ref.Name, opts))
 		}
-		return slimmed(c.client.CoreV1().Secrets(ref.Namespace).Get(ctx, ref.Name, opts))
+		return c.slimmed(c.client.CoreV1().Secrets(ref.Namespace).Get(ctx, ref.Name, opts))
 	case routing.ConfigMaps:
-		return slimmed(c.client.CoreV1().ConfigMaps(ref.Namespace).Get(ctx, ref.Name, opts))
+		return c.slimmed(c.client.CoreV1().ConfigMaps(ref.Namespace).Get(ctx, ref.Name, opts))
 	case routing.Namespaces:
-		return slimmed(c.client.CoreV1().Namespaces().Get(ctx, ref.Name, opts))
+		return c.slimmed(c.client.CoreV1().Namespaces().Get(ctx, ref.Name, opts))
 	case routing.EndpointSlices:
 		return c.readSlices(ctx, ref)
 	case routing.Pods:
@@ -607,11 +612,11 @@ func (c *Cluster) readLive(ctx context.Context, ref routing.Ref) (any, error) {
 	return nil, fmt.Errorf("no live read for kind %q", ref.Kind)
 }
 
-func slimmed(obj runtime.Object, err error) (any, error) {
+func (c *Cluster) slimmed(obj runtime.Object, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slim(obj)
+	return c.slimmer.slim(obj)
 }
 
 func (c *Cluster) readSlices(ctx context.Context, ref routing.Ref) (any, error) {

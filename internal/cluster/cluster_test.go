@@ -5,6 +5,7 @@ package cluster_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -280,5 +281,33 @@ func TestStaticDelete(t *testing.T) {
 	}
 	if _, known := snap.Service("app", "web"); known != routing.Absent {
 		t.Errorf("got %d, want absent", known)
+	}
+}
+
+// TestIngressLabels keeps those labels that the policy selects by, in the cache and in
+// live reads.
+func TestIngressLabels(t *testing.T) {
+	ing := &networkingv1.Ingress{ObjectMeta: meta("web")}
+	ing.Labels = map[string]string{"team": "shop", "chart": "web-1", "acme.cert-manager.io/http01-solver": "true"}
+	want := map[string]string{"team": "shop", "acme.cert-manager.io/http01-solver": "true"}
+	cl, err := cluster.New(cluster.Config{
+		Client: fake.NewClientset(append(objects(), ing)...), SecretAccess: cluster.SecretsOff, IngressLabels: []string{"stage", "team"},
+		LiveReads: 1, Log: logr.Discard(), Metrics: prometheus.NewRegistry(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, cl)
+	key := routing.Key{Namespace: "app", Name: "web"}
+	await(t, "the Ingress", func() bool { return cl.Ingress(key) != nil })
+	if got := cl.Ingress(key).Labels; !maps.Equal(got, want) {
+		t.Errorf("the cache keeps %v, want %v", got, want)
+	}
+	live, err := cl.ReadIngress(t.Context(), "app", "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !maps.Equal(live.Labels, want) {
+		t.Errorf("a live read keeps %v, want %v", live.Labels, want)
 	}
 }

@@ -16,12 +16,16 @@ import (
 
 const defaultClassAnnotation = "ingressclass.kubernetes.io/is-default-class"
 
+// slimmer reduces objects. It holds the keys of the labels of Ingresses that are kept
+// beside those that routing reads.
+type slimmer []string
+
 // slim reduces an object of the API to what is kept of it. It is the transform
 // of every informer, and is applied to live reads and manifests alike.
-func slim(obj any) (any, error) {
+func (s slimmer) slim(obj any) (any, error) {
 	switch o := obj.(type) {
 	case *networkingv1.Ingress:
-		return slimIngress(o), nil
+		return s.ingress(o), nil
 	case *networkingv1.IngressClass:
 		return &routing.IngressClass{
 			ObjectMeta: slimMeta(&o.ObjectMeta),
@@ -68,9 +72,17 @@ func slimMeta(m *metav1.ObjectMeta) metav1.ObjectMeta {
 	}
 }
 
-func slimIngress(ing *networkingv1.Ingress) *networkingv1.Ingress {
+func (s slimmer) ingress(ing *networkingv1.Ingress) *networkingv1.Ingress {
 	kept := &networkingv1.Ingress{ObjectMeta: slimMeta(&ing.ObjectMeta), Spec: ing.Spec}
 	kept.Labels, kept.Annotations = routing.ReadLabels(ing.Labels), routing.ReadAnnotations(ing.Annotations)
+	for _, key := range s {
+		if value, ok := ing.Labels[key]; ok {
+			if kept.Labels == nil {
+				kept.Labels = map[string]string{}
+			}
+			kept.Labels[key] = value
+		}
+	}
 	if written := routing.LastWritten(ing); written.After(ing.CreationTimestamp.Time) {
 		// Of all that managed fields say, only when the last change was.
 		kept.ManagedFields = []metav1.ManagedFieldsEntry{{Time: &metav1.Time{Time: written}}}

@@ -75,7 +75,7 @@ func (s *Static) Apply(obj metav1.Object) error {
 	if !ok || isHelmRelease(obj) {
 		return nil
 	}
-	kept, err := slim(obj)
+	kept, err := slimmer(nil).slim(obj)
 	if err != nil {
 		return err
 	}

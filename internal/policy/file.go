@@ -3,6 +3,9 @@
 package policy
 
 import (
+	"maps"
+	"slices"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/routegate/routegate/checks"
@@ -41,6 +44,23 @@ type File struct {
 	SecretAccess string `json:"secretAccess,omitempty"`
 	// Controllers says which controllers there are. A change takes a restart.
 	Controllers Controllers `json:"controllers,omitzero"`
+}
+
+// IngressLabels returns the keys of the labels of Ingresses that rules select by,
+// sorted.
+func (f File) IngressLabels() []string {
+	var keys []string
+	for _, r := range f.Rules {
+		if r.Match.ObjectSelector == nil {
+			continue
+		}
+		keys = slices.AppendSeq(keys, maps.Keys(r.Match.ObjectSelector.MatchLabels))
+		for _, e := range r.Match.ObjectSelector.MatchExpressions {
+			keys = append(keys, e.Key)
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // Terms are what a file says for everything, and a rule for what it matches.

@@ -287,6 +287,13 @@ func (c *compiled) matches(s *Subject) bool {
 		(c.object == nil || c.object.Matches(labels.Set(s.Labels)))
 }
 
+// SelectAlike reports whether no rule tells two sets of labels of an Ingress apart.
+func (r *Rules) SelectAlike(a, b map[string]string) bool {
+	return !slices.ContainsFunc(r.rules, func(c compiled) bool {
+		return c.object != nil && c.object.Matches(labels.Set(a)) != c.object.Matches(labels.Set(b))
+	})
+}
+
 // pattern is a name in which * stands for any characters, as the parts between them.
 type pattern []string
 

@@ -340,3 +340,29 @@ func BenchmarkFor(b *testing.B) {
 		}
 	}
 }
+
+func TestLabelsThatRulesSelectBy(t *testing.T) {
+	rules := rulesOf(t, `
+rules:
+- {name: all, match: {objectSelector: {}}, exempt: true}
+- {name: namespaces, match: {namespaceSelector: {matchLabels: {team: shop}}}, exempt: true}
+- {name: a, match: {objectSelector: {matchLabels: {tier: front, app: shop}}}, exempt: true}
+- {name: b, match: {objectSelector: {matchExpressions: [{key: app, operator: Exists}, {key: stage, operator: NotIn, values: [test]}]}}, exempt: true}
+`)
+	if got := rules.File().IngressLabels(); !slices.Equal(got, []string{"app", "stage", "tier"}) {
+		t.Errorf("selects by %q", got)
+	}
+	for _, tc := range []struct {
+		a, b  map[string]string
+		alike bool
+	}{
+		{nil, map[string]string{"team": "shop"}, true},
+		{nil, map[string]string{"app": "news"}, false},
+		{map[string]string{"app": "news"}, map[string]string{"app": "blog"}, true},
+		{map[string]string{"app": "shop"}, map[string]string{"app": "shop", "tier": "front"}, false},
+	} {
+		if got := rules.SelectAlike(tc.a, tc.b); got != tc.alike {
+			t.Errorf("%v and %v: alike is %v", tc.a, tc.b, got)
+		}
+	}
+}

@@ -5,6 +5,7 @@ package report
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -192,8 +193,8 @@ func TestJUnit(t *testing.T) {
 		t.Errorf("got %+v, %+v", tests[0], tests[1])
 	}
 	failure := parser.Error{}
-	if f, ok := tests[2].Error.(parser.Error); ok {
-		failure = f
+	if !errors.As(tests[2].Error, &failure) {
+		t.Errorf("got the error %v", tests[2].Error)
 	}
 	lines := strings.Split(failure.Body, "\n")
 	if tests[2].Name != "Ingress shop/web" || tests[2].Classname != "dir/my web.yaml" || failure.Type != "port-missing" || len(lines) != 2 {
