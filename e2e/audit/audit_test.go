@@ -50,7 +50,7 @@ const (
 var (
 	controlPlane *stack.ControlPlane
 	binary, dir  string
-	// leader leads as long as the specs do not stop it.
+	// leader leads as long as the suite runs.
 	leader *stack.Routegate
 )
 
@@ -68,18 +68,19 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 		ObjectMeta: metav1.ObjectMeta{Name: "nginx"}, Spec: networkingv1.IngressClassSpec{Controller: "k8s.io/ingress-nginx"},
 	}, metav1.CreateOptions{})
 	Expect(err).NotTo(HaveOccurred())
-	leader = start(ctx, "leader")
+	leader = start(ctx, "leader", "audit")
 	Eventually(leads).WithArguments(ctx, leader).Should(BeTrue())
 }, NodeTimeout(5*time.Minute))
 
-// start starts a routegate that audits when it leads, and is stopped with the suite.
-func start(ctx SpecContext, name string) *stack.Routegate {
+// start starts a routegate that audits when it has the Lease. It is stopped with the
+// spec, or with the suite when it is started before.
+func start(ctx SpecContext, name, lease string) *stack.Routegate {
 	GinkgoHelper()
 	soon, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	process, err := stack.StartRoutegate(soon, stack.RoutegateOptions{
 		Binary: binary, Kubeconfig: controlPlane.Kubeconfig, Dir: dir, Name: name,
-		Args: []string{"--audit", "--lease=default/audit", "--audit-settle-time=" + settleTime.String(), "--verbosity=1"},
+		Args: []string{"--audit", "--lease=default/" + lease, "--audit-settle-time=" + settleTime.String(), "--verbosity=1"},
 	})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(process.Stop)
@@ -295,15 +296,19 @@ var _ = Describe("an Ingress that was sound", func() {
 	})
 })
 
-var _ = Describe("a second replica", Serial, func() {
+var _ = Describe("a second replica", func() {
 	It("says nothing until it leads, and then what the first knew after much has changed", func(ctx SpecContext) {
-		second := start(ctx, "second")
+		leader := start(ctx, "first", "handed-over")
+		Eventually(leads).WithArguments(ctx, leader).Should(BeTrue())
+		second := start(ctx, "second", "handed-over")
 		s := newSandbox(ctx)
 		for i := range 10 {
 			s.ingress(ctx, fmt.Sprintf("i%d", i), fmt.Sprintf("/%d", i), s.withTLS)
 		}
 		random := mathrand.New(mathrand.NewPCG(uint64(GinkgoRandomSeed()), 1))
 		ingresses := controlPlane.Client.NetworkingV1().Ingresses(s.ns)
+		// Some of them stop the controller, which all others are told of.
+		DeferCleanup(ingresses.DeleteCollection, metav1.DeleteOptions{}, metav1.ListOptions{})
 		for range 300 {
 			switch random.IntN(6) {
 			case 0:
@@ -347,7 +352,6 @@ var _ = Describe("a second replica", Serial, func() {
 		all, err := about(ctx, leader, "")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(leader.Stop()).To(Succeed())
-		leader = second
 		Eventually(leads).WithArguments(ctx, second).Should(BeTrue())
 		Eventually(about).WithArguments(ctx, second, "").Should(Equal(all))
 	})
