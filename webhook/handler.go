@@ -52,6 +52,9 @@ type Handler struct {
 	Metrics    *Metrics
 	// Log receives one line per denial, and at V(1) one per request.
 	Log logr.Logger
+	// Explain adds, at V(1), a line that says of each finding what becomes of it, and what
+	// set its mode. Objects are never logged.
+	Explain bool
 }
 
 // Validate reports what is missing or wrong.
@@ -450,6 +453,9 @@ func (h *Handler) log(d decision, outcome string) {
 	if outcome != outcomeDenied && !h.Log.V(1).Enabled() {
 		return
 	}
+	if h.Explain && h.Log.V(1).Enabled() {
+		h.Log.V(1).Info("explained", "uid", d.request.UID, "findings", explained(d.verdict))
+	}
 	values := []any{
 		"namespace", d.request.Namespace, "name", nameOf(d), "operation", d.operation, "outcome", outcome,
 		"user", d.request.UserInfo.Username, "uid", d.request.UID,
@@ -462,6 +468,43 @@ func (h *Handler) log(d decision, outcome string) {
 		return
 	}
 	h.Log.V(1).Info("answered", values...)
+}
+
+// maxExplained is how many findings are explained for one request.
+const maxExplained = 50
+
+// explained says of each finding what becomes of it, why, and what set its mode.
+func explained(v policy.Verdict) []string {
+	var lines []string
+	add := func(what string, f checks.Finding) {
+		if by := v.SetBy(f.Check); by != "" {
+			what += " by " + by
+		}
+		lines = append(lines, printable(what+": "+f.String()))
+	}
+	for _, f := range v.Denied {
+		add("denied", f)
+	}
+	for _, w := range v.Warned {
+		what := "warned"
+		if w.Because != "" {
+			what += " (" + w.Because + ")"
+		}
+		add(what, w.Finding)
+	}
+	for _, f := range v.Undecided {
+		add("undecided", f)
+	}
+	for _, f := range v.Ignored {
+		add("ignored", f)
+	}
+	for _, f := range v.Audited {
+		add("recorded", f)
+	}
+	if more := len(lines) - maxExplained; more > 0 {
+		lines = append(lines[:maxExplained], fmt.Sprintf("and %d more", more))
+	}
+	return lines
 }
 
 // nameOf is the name of the Ingress. With generateName the request may leave it

@@ -19,6 +19,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
@@ -268,6 +269,20 @@ var _ = Describe("Handler", func() {
 		Expect(counted("CREATE", "denied")).To(Equal(1.0))
 		Expect(logged.Load()).To(BeEquivalentTo(1))
 		Expect(testutil.GatherAndCount(registry, "routegate_findings_total")).To(Equal(1))
+	})
+
+	It("explains each finding at V(1) where it is told to", func(ctx SpecContext) {
+		said := &strings.Builder{}
+		handler.Log = funcr.New(func(_, args string) { fmt.Fprintln(said, args) }, funcr.Options{Verbosity: 1})
+		handler.Explain = true
+		file.Rules = []policy.Rule{{Name: "later", Match: policy.Match{Users: []string{"mia"}}, Terms: policy.Terms{Preset: policy.Observe}}}
+		ask(ctx, review(admissionv1.Create, ingress("api"), nil))
+		Expect(said.String()).To(ContainSubstring("denied by preset standard: spec.rules[0]"))
+		said.Reset()
+		asMia := review(admissionv1.Create, ingress("api"), nil)
+		asMia.Request.UserInfo.Username = "mia"
+		ask(ctx, asMia)
+		Expect(said.String()).To(ContainSubstring("warned by rule later: spec.rules[0]"))
 	})
 
 	It("shows at most ten reasons", func(ctx SpecContext) {

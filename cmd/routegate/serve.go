@@ -114,6 +114,7 @@ type serveOptions struct {
 	reverse          []string
 
 	verbosity int
+	explain   bool
 	logFormat string
 
 	// flags tell which flags were given.
@@ -183,6 +184,7 @@ func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 		_ = f.MarkHidden(name)
 	}
 	f.IntVarP(&o.verbosity, "verbosity", "v", 0, "log verbosity: 0, or 1 for a line per request")
+	f.BoolVar(&o.explain, "explain-requests", false, "log of each request what becomes of every finding, and which rule of the policy says so; needs --verbosity=1")
 	f.StringVar(&o.logFormat, "log-format", "json", "log format: json or text")
 }
 
@@ -261,6 +263,9 @@ func (o *serveOptions) validate() error {
 	}
 	if o.drainTime < 0 {
 		fault("--drain-time %s: must not be negative", o.drainTime)
+	}
+	if o.explain && o.verbosity < 1 {
+		fault("--explain-requests needs --verbosity=1, at which it is logged")
 	}
 	if o.logFormat != "json" && o.logFormat != "text" {
 		fault("--log-format %q: must be json or text", o.logFormat)
@@ -451,6 +456,7 @@ func serve(ctx context.Context, o *serveOptions) error {
 		Authorizer: accessReviews{api.typed.AuthorizationV1().SubjectAccessReviews()},
 		Metrics:    metrics,
 		Log:        log.WithName("webhook"),
+		Explain:    o.explain,
 	}
 	if err := handler.Validate(); err != nil {
 		return err

@@ -43,6 +43,8 @@ func TestServeOptionsNameTheFlagAtFault(t *testing.T) {
 		"two namespaces":        {[]string{"--self-signed", "--namespaces=a,b"}, nil},
 		"reverse checks":        {[]string{"--self-signed", "--reverse-checks=services,pods"}, []string{`--reverse-checks "pods": must be of ingressclasses, secrets, services`}},
 		"no reverse checks":     {[]string{"--self-signed", "--reverse-checks="}, nil},
+		"explained to nobody":   {[]string{"--self-signed", "--explain-requests"}, []string{"--explain-requests needs --verbosity=1"}},
+		"explained":             {[]string{"--self-signed", "--explain-requests", "--verbosity=1"}, nil},
 		"preset":                {[]string{"--self-signed", "--preset=lax"}, []string{`preset "lax": must be one of observe, standard, strict`}},
 		"several at once":       {[]string{"--port=0", "--on-undecided=deny"}, []string{"--port 0", `onUndecided "deny": must be one of allow, fail`, "--cert-dir"}},
 		"managed, and no more":  {[]string{"--managed-certificate=a/b"}, []string{"--managed-certificate needs --webhook-configuration"}},
