@@ -298,7 +298,7 @@ var _ = Describe("The rules of a webhook that fails closed", func() {
 			`"reason":"its caBundle does not verify the certificate that is served"`))
 
 		By("letting Ingresses through meanwhile, with nobody to ask")
-		_, err = controlPlane.Client.NetworkingV1().Ingresses(r.ingresses).Create(ctx, ingress(), metav1.CreateOptions{})
+		_, err = controlPlane.Client.NetworkingV1().Ingresses(r.ingresses).Create(ctx, r.ingress(), metav1.CreateOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(r.rules(ctx)).To(BeEmpty())
 
@@ -310,7 +310,7 @@ var _ = Describe("The rules of a webhook that fails closed", func() {
 		By("nobody to ask")
 		Expect(process.Kill()).To(Succeed())
 		r.service.remove(process)
-		_, err = controlPlane.Client.NetworkingV1().Ingresses(r.ingresses).Create(ctx, ingress(), metav1.CreateOptions{})
+		_, err = controlPlane.Client.NetworkingV1().Ingresses(r.ingresses).Create(ctx, r.ingress(), metav1.CreateOptions{})
 		Expect(err).To(MatchError(ContainSubstring("failed calling webhook")))
 	})
 })

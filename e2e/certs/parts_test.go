@@ -165,7 +165,7 @@ func (r *release) startLoad(ctx SpecContext) *load {
 	running, stop := context.WithCancel(ctx)
 	l.stop = stop
 	DeferCleanup(l.end)
-	ing := ingress()
+	ing := r.ingress()
 	// Warnings belong to a client, so each worker has its own.
 	const workers = 2 * loadRate
 	turns := make(chan struct{})
@@ -307,12 +307,13 @@ func (l *load) expectNoFailure() {
 	AddReportEntry("calls, none of which failed", l.sent.Load())
 }
 
-func ingress() *networkingv1.Ingress {
+// ingress is one with a Service that does not exist, and a host that no other release has.
+func (r *release) ingress() *networkingv1.Ingress {
 	prefix := networkingv1.PathTypePrefix
 	return &networkingv1.Ingress{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "load-", Annotations: map[string]string{"kubernetes.io/ingress.class": "nginx"}},
 		Spec: networkingv1.IngressSpec{Rules: []networkingv1.IngressRule{{
-			Host: "load.example.com",
+			Host: r.name + ".example.com",
 			IngressRuleValue: networkingv1.IngressRuleValue{HTTP: &networkingv1.HTTPIngressRuleValue{
 				Paths: []networkingv1.HTTPIngressPath{{
 					Path: "/", PathType: &prefix,

@@ -55,7 +55,7 @@ func hook(ctx context.Context) admissionregistrationv1.ValidatingWebhook {
 	GinkgoHelper()
 	config, err := controlPlane.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, release, metav1.GetOptions{})
 	Expect(err).NotTo(HaveOccurred())
-	Expect(config.Webhooks).To(HaveLen(1))
+	Expect(config.Webhooks[0].Name).To(Equal("validate.ingress.routegate.dev"))
 	return config.Webhooks[0]
 }
 
