@@ -43,10 +43,7 @@ func (m *DependencyMetrics) observe(kind, operation, outcome string, took time.D
 	if !slices.Contains(DependencyKinds(), routing.Kind(kind)) {
 		kind = "OTHER"
 	}
-	if !operations[operation] {
-		operation = "OTHER"
-	}
-	m.requests.WithLabelValues(kind, operation, outcome).Inc()
+	m.requests.WithLabelValues(kind, operationLabel(operation), outcome).Inc()
 	m.duration.WithLabelValues(kind).Observe(took.Seconds())
 }
 

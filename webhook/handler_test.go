@@ -424,6 +424,13 @@ routegate_findings_total{check="service-missing",mode="deny",operation="CREATE",
 			Expect(resp.Warnings).To(ConsistOf(`annotation routegate.dev/ignore="service-missing; until=2020-01-31; reason=moves" ` +
 				`ignores nothing since the end of 2020-01-31; must have a later date after until=, or be left out`))
 		})
+		It("is no reason to deny what was there before, when it goes or has ended", func(ctx SpecContext) {
+			for _, ing := range []*networkingv1.Ingress{ingress("api"), annotated("service-missing; until=2020-01-31; reason=moves", "api")} {
+				resp := ask(ctx, review(admissionv1.Update, ing, annotated(moves, "api")))
+				Expect(resp.Allowed).To(BeTrue())
+				Expect(resp.Warnings).To(ContainElement(missing + " [not denied: the Ingress had this before]"))
+			}
+		})
 		It("is looked at where nothing else changes", func(ctx SpecContext) {
 			resp := ask(ctx, review(admissionv1.Update, annotated("service-misssing; reason=a", "web"), ingress("web")))
 			Expect(resp.Warnings).To(ConsistOf(HaveSuffix(`did you mean "service-missing"?`)))
@@ -608,6 +615,11 @@ routegate_findings_total{check="service-missing",mode="deny",operation="CREATE",
 		old.Labels = map[string]string{"spare": "yes"}
 		Expect(ask(ctx, review(admissionv1.Update, ingress("api"), old)).Allowed).To(BeFalse())
 		Expect(ask(ctx, review(admissionv1.Update, old, ingress("api"))).Allowed).To(BeTrue())
+		By("what was there before does not deny, where the rule that spared it no longer matches")
+		file.Rules = file.Rules[1:]
+		resp := ask(ctx, review(admissionv1.Update, ingress("api"), old))
+		Expect(resp.Allowed).To(BeTrue())
+		Expect(resp.Warnings).To(ConsistOf(missing + " [not denied: the Ingress had this before]"))
 	})
 
 	It("warns of what an Ingress had before, and denies what it did not", func(ctx SpecContext) {
