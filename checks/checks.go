@@ -3,6 +3,7 @@
 package checks
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -222,9 +223,9 @@ func Find(name string) (Check, error) {
 // same path, the same host as a whole, or the whole Ingress.
 func Run(all []Check, ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	var findings, fallbacks []Finding
-	var missed []string
+	var missed []Unread
 	solver := routing.IsSolver(ing)
-	seen := snap.Remembering().Observe(func(r routing.Ref) { missed = append(missed, unreadReason(ing, snap, r)) })
+	seen := snap.Remembering().Observe(func(r routing.Ref) { missed = append(missed, unreadOf(snap, r)) })
 	class := seen.ClassOf(ing)
 	classMissed := slices.Clone(missed)
 	for i := range all {
@@ -240,8 +241,7 @@ func Run(all []Check, ing *networkingv1.Ingress, snap *routing.Snapshot) []Findi
 				findings = append(findings, found...)
 			}
 			if len(missed) > 0 {
-				slices.Sort(missed)
-				findings = append(findings, undecided(c, strings.Join(slices.Compact(missed), "; ")))
+				findings = append(findings, unread(c, ing.Namespace, missed))
 			}
 		}
 	}
@@ -297,24 +297,13 @@ func (f *Finding) mention(ing *networkingv1.Ingress) {
 	f.Mentions = mentions
 }
 
-// unreadReason says why an object was not read. It names none of another namespace, as
-// a reason is shown to everybody.
-func unreadReason(ing *networkingv1.Ingress, snap *routing.Snapshot, r routing.Ref) string {
-	reason := snap.CoverageOf(r).Reason
-	if reason == "" {
-		reason = "not read"
-	}
-	what := string(r.Kind)
+// unreadOf says why an object was not read.
+func unreadOf(snap *routing.Snapshot, r routing.Ref) Unread {
+	u := Unread{Ref: r, Reason: cmp.Or(snap.CoverageOf(r).Reason, "not read")}
 	if r.Kind == routing.SecretData {
-		what = string(routing.Secrets)
+		u.Kind = routing.Secrets
 	}
-	switch {
-	case r.Namespace != "" && r.Namespace != ing.Namespace:
-		what += " of another namespace"
-	case r.Name != "":
-		what += " " + quote(r.Name)
-	}
-	return fmt.Sprintf("%s: %s", what, reason)
+	return u
 }
 
 var kebab = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)

@@ -52,6 +52,28 @@ type Finding struct {
 	// Undecided marks the absence of a verdict: the check could not judge. Fact
 	// says why; Field and Outcome are empty.
 	Undecided bool
+	// Unread is why it is Undecided, where something was not read.
+	Unread []Unread
+}
+
+// Unread is an object that a check asked for and that was not read. The kind is never
+// SecretData; the name is empty where the check asked for all of them.
+type Unread struct {
+	routing.Ref
+	Reason string
+}
+
+// in says it in words. They name no object of another namespace than the one
+// given, as they are shown to everybody.
+func (u Unread) in(namespace string) string {
+	what := string(u.Kind)
+	switch {
+	case u.Namespace != "" && u.Namespace != namespace:
+		what += " of another namespace"
+	case u.Name != "":
+		what += " " + quote(u.Name)
+	}
+	return fmt.Sprintf("%s: %s", what, u.Reason)
 }
 
 // Subject is what a finding is about.
@@ -157,6 +179,22 @@ func withoutName(text, name string) string {
 // undecided is the finding of a check that could not judge.
 func undecided(c *Check, reason string) Finding {
 	return Finding{Check: c.Name, Fact: reason, Undecided: true}
+}
+
+// unread is the finding of a check that could not judge an Ingress of the namespace,
+// since something was not read.
+func unread(c *Check, namespace string, missed []Unread) Finding {
+	var f Finding
+	var reasons []string
+	for _, u := range missed {
+		if !slices.Contains(f.Unread, u) {
+			f.Unread = append(f.Unread, u)
+			reasons = append(reasons, u.in(namespace))
+		}
+	}
+	slices.Sort(reasons)
+	f.Check, f.Fact, f.Undecided = c.Name, strings.Join(slices.Compact(reasons), "; "), true
+	return f
 }
 
 func compareFindings(a, b Finding) int {

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/routegate/routegate/checks"
+	"github.com/routegate/routegate/routing"
 )
 
 // The formats of Findings beside JSON and YAML.
@@ -110,6 +111,9 @@ type Finding struct {
 	// Fails is true where the command fails for it.
 	Fails  bool    `json:"fails"`
 	Source *Source `json:"source,omitempty"`
+
+	// unread is why there is no verdict, for Notes.
+	unread []checks.Unread
 }
 
 // Problem is what could not be read.
@@ -123,7 +127,7 @@ type Problem struct {
 func NewFinding(f checks.Finding, mode checks.Mode, namespace, name string) Finding {
 	found := Finding{
 		Check: f.Check, Mode: mode, Message: f.String(), Fact: f.Fact, Accepted: f.Accepted, Outcome: f.Outcome,
-		Fingerprint: fingerprint(namespace, name, f.Fingerprint()),
+		Fingerprint: fingerprint(namespace, name, f.Fingerprint()), unread: f.Unread,
 	}
 	if f.Field != nil {
 		found.Field = f.Field.String()
@@ -195,26 +199,68 @@ func (r *Findings) Write(w io.Writer, format, version string, colour bool) error
 }
 
 // Notes say once each why checks have no verdict, with how many Ingresses that concerns.
+// Objects of one kind that were not read for the same reason are one note.
 func (r *Findings) Notes() []string {
-	var reasons []string
-	count := map[string]int{}
+	type why struct {
+		kind   routing.Kind // empty where nothing was unread
+		reason string
+	}
+	ingresses := map[why]int{}
+	named := map[why]map[routing.Ref]bool{}
 	for _, j := range r.Ingresses {
-		seen := map[string]bool{}
-		for _, f := range j.Findings {
-			if f.Mode != Undecided || seen[f.Fact] {
+		seen := map[why]bool{}
+		note := func(w why) {
+			if !seen[w] {
+				seen[w] = true
+				ingresses[w]++
+			}
+		}
+		for i := range j.Findings {
+			f := &j.Findings[i]
+			if f.Mode != Undecided {
 				continue
 			}
-			seen[f.Fact] = true
-			if count[f.Fact]++; count[f.Fact] == 1 {
-				reasons = append(reasons, f.Fact)
+			if len(f.unread) == 0 {
+				note(why{reason: f.Fact})
+			}
+			for _, u := range f.unread {
+				w := why{u.Kind, u.Reason}
+				note(w)
+				if named[w] == nil {
+					named[w] = map[routing.Ref]bool{}
+				}
+				if u.Name != "" {
+					named[w][u.Ref] = true
+				}
 			}
 		}
 	}
-	slices.Sort(reasons)
-	for i, reason := range reasons {
-		reasons[i] = fmt.Sprintf("No verdict on parts of %s: %s", countOf(count[reason], "Ingress", "Ingresses"), printable(reason))
+	notes := make([]string, 0, len(ingresses))
+	for w, n := range ingresses {
+		text := w.reason
+		if w.kind != "" {
+			text = fmt.Sprintf("%s: %s", someOf(w.kind, named[w]), w.reason)
+		}
+		notes = append(notes, fmt.Sprintf("No verdict on parts of %s: %s", countOf(n, "Ingress", "Ingresses"), printable(text)))
 	}
-	return reasons
+	slices.Sort(notes)
+	return notes
+}
+
+// someOf names one of the objects, and counts the rest.
+func someOf(kind routing.Kind, refs map[routing.Ref]bool) string {
+	names := make([]string, 0, len(refs))
+	for ref := range refs {
+		names = append(names, ref.Name)
+	}
+	slices.Sort(names)
+	switch len(names) {
+	case 0:
+		return string(kind)
+	case 1:
+		return fmt.Sprintf("%s %s", kind, checks.Quote(names[0]))
+	}
+	return fmt.Sprintf("%s %s and %d more", kind, checks.Quote(names[0]), len(names)-1)
 }
 
 func countOf(n int, one, many string) string {

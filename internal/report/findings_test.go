@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/routegate/routegate/checks"
+	"github.com/routegate/routegate/routing"
 )
 
 // nasty is what a value from a user can do to a format.
@@ -55,6 +57,34 @@ func write(t *testing.T, r *Findings, format string) string {
 		t.Fatal(err)
 	}
 	return out.String()
+}
+
+func TestNotes(t *testing.T) {
+	unread := func(kind routing.Kind, name string, reason string) checks.Unread {
+		return checks.Unread{Ref: routing.Ref{Kind: kind, Namespace: "shop", Name: name}, Reason: reason}
+	}
+	r := &Findings{}
+	for i, found := range [][]checks.Finding{
+		{{Fact: "the check failed: x"}, {Unread: []checks.Unread{unread(routing.Secrets, "b", "forbidden"), unread(routing.Secrets, "a", "forbidden")}}},
+		{{Unread: []checks.Unread{unread(routing.Secrets, "b", "forbidden")}}, {Unread: []checks.Unread{unread(routing.Secrets, "b", "forbidden"), unread(routing.Secrets, "c", "no answer")}}},
+		{{Unread: []checks.Unread{unread(routing.Services, "a", "forbidden"), unread(routing.Ingresses, "", "forbidden")}}},
+	} {
+		j := Judged{Namespace: "shop", Name: fmt.Sprint(i)}
+		for _, f := range found {
+			j.Findings = append(j.Findings, NewFinding(f, Undecided, j.Namespace, j.Name))
+		}
+		r.Add(j, func(string) bool { return false })
+	}
+	want := []string{
+		`No verdict on parts of 1 Ingress: Ingress: forbidden`,
+		`No verdict on parts of 1 Ingress: Secret "c": no answer`,
+		`No verdict on parts of 1 Ingress: Service "a": forbidden`,
+		`No verdict on parts of 1 Ingress: the check failed: x`,
+		`No verdict on parts of 2 Ingresses: Secret "a" and 1 more: forbidden`,
+	}
+	if got := r.Notes(); !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nmust be\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
 }
 
 func TestTable(t *testing.T) {
