@@ -39,14 +39,17 @@ func TestIncrementalEqualsFromScratch(t *testing.T) {
 
 func churn(t *testing.T, seed uint64) {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 8)), start: time.Now()}
-	static := cluster.NewStatic(append([]routing.Kind{routing.NetworkPolicies},
-		slices.DeleteFunc(routing.Kinds(), func(k routing.Kind) bool { return slices.Contains(routing.OptionalKinds(), k) })...)...)
-	static.Settings.ControllerPods = []routing.ControllerPods{{Namespace: "edge"}}
+	static := newStatic()
+	there := map[string]metav1.Object{}
 	change := func() {
 		obj := g.object()
+		name := fmt.Sprintf("%T %s/%s", obj, obj.GetNamespace(), obj.GetName())
 		do := static.Apply
 		if g.IntN(4) == 0 {
 			do = static.Delete
+			delete(there, name)
+		} else {
+			there[name] = obj
 		}
 		if err := do(obj); err != nil {
 			t.Fatal(err)
@@ -84,7 +87,7 @@ func churn(t *testing.T, seed uint64) {
 		}
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		got, want := known(a.current()), fromScratch(t, a, static)
+		got, want := known(a.current()), fromScratch(t, a, there)
 		for key := range maps.Keys(want) {
 			if got[key] != want[key] {
 				t.Errorf("round %d: %s/%s is\n%s\nfrom scratch it is\n%s", round, key.Namespace, key.Name, got[key], want[key])
@@ -115,8 +118,23 @@ func known(r *round) map[routing.Key]string {
 	return all
 }
 
-// fromScratch judges all Ingresses and takes what it finds as lasting.
-func fromScratch(t *testing.T, a *Auditor, static *cluster.Static) map[routing.Key]string {
+// newStatic is a cluster of which everything is read.
+func newStatic() *cluster.Static {
+	static := cluster.NewStatic(append([]routing.Kind{routing.NetworkPolicies},
+		slices.DeleteFunc(routing.Kinds(), func(k routing.Kind) bool { return slices.Contains(routing.OptionalKinds(), k) })...)...)
+	static.Settings.ControllerPods = []routing.ControllerPods{{Namespace: "edge"}}
+	return static
+}
+
+// fromScratch judges all Ingresses of a new cluster of these objects, and takes what it
+// finds as lasting. Nothing of what was kept before has a part in it.
+func fromScratch(t *testing.T, a *Auditor, there map[string]metav1.Object) map[routing.Key]string {
+	static := newStatic()
+	for _, obj := range there {
+		if err := static.Apply(obj); err != nil {
+			t.Fatal(err)
+		}
+	}
 	scratch := &round{Auditor: a, ingresses: map[routing.Key]*entry{}}
 	for _, key := range static.IngressKeys() {
 		ing := static.Ingress(key)

@@ -195,6 +195,11 @@ func New(c Config) (*Cluster, error) {
 		cl.store[kind] = objectsOf(all)
 		collectors = append(collectors, gauges(kind, all)...)
 	}
+	for _, w := range cl.kinds[routing.IngressClasses] {
+		if _, err := w.informer.AddEventHandler(cl.frozen.classHandler(cl.store)); err != nil {
+			return nil, fmt.Errorf("cluster: %s: %w", routing.IngressClasses, err)
+		}
+	}
 	for _, w := range cl.kinds[routing.Ingresses] {
 		if c.Followed {
 			if err := w.informer.AddIndexers(followIndexers()); err != nil {

@@ -26,9 +26,9 @@ const maxJudged = 100
 // or in the background. The work is proportional to the Ingresses of these hosts,
 // and where nothing is frozen nothing is kept.
 //
-// A change of the settings of a controller marks all hosts. One of an IngressClass
-// marks nothing: the next change of an Ingress of the host shows it. Nor does a change
-// of an Ingress that shares but a Service.
+// A change of the settings of a controller marks all hosts, one of an IngressClass
+// those that concern an Ingress which names it. Where something is amiss at a host, an
+// Ingress that shares an upstream with one of its Ingresses concerns it too.
 type frozen struct {
 	// judging is held from the choice of a host until its result is noted, so that an
 	// older result never replaces a newer one. It is taken before mu.
@@ -37,6 +37,10 @@ type frozen struct {
 	mu     sync.Mutex
 	dirty  map[string]struct{}
 	byHost map[string][]routing.Frozen
+	// upstreams are those that count for a host, where something is amiss there, and
+	// byUpstream are these hosts by upstream.
+	upstreams  map[string][]string
+	byUpstream map[string]map[string]struct{}
 	// list is all of byHost, nil where that changed since. It is never modified, as
 	// Snapshots share it.
 	list []routing.Frozen
@@ -59,6 +63,40 @@ func (f *frozen) handler() cache.ResourceEventHandler {
 	}
 }
 
+// classHandler marks what events about IngressClasses are about.
+func (f *frozen) classHandler(s store) cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { f.classChanged(s, nil, classOf(obj)) },
+		UpdateFunc: func(before, after any) { f.classChanged(s, classOf(before), classOf(after)) },
+		DeleteFunc: func(obj any) { f.classChanged(s, classOf(obj), nil) },
+	}
+}
+
+func classOf(obj any) *routing.IngressClass {
+	if last, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = last.Obj
+	}
+	class, _ := obj.(*routing.IngressClass)
+	return class
+}
+
+// classChanged marks the hosts of the Ingresses that name the class; either may be nil.
+func (f *frozen) classChanged(s store, before, after *routing.IngressClass) {
+	if before != nil && after != nil && before.Controller == after.Controller {
+		return
+	}
+	var hosts []string
+	for _, class := range []*routing.IngressClass{before, after} {
+		if class == nil {
+			continue
+		}
+		for _, ing := range s.naming(routing.Ref{Kind: routing.IngressClasses, Name: class.Name}) {
+			hosts = append(hosts, f.hostsOf(ing)...)
+		}
+	}
+	f.mark(hosts)
+}
+
 func ingressOf(obj any) *networkingv1.Ingress {
 	if last, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 		obj = last.Obj
@@ -78,14 +116,60 @@ func (f *frozen) changed(before, after *networkingv1.Ingress) {
 	var hosts []string
 	for _, ing := range []*networkingv1.Ingress{before, after} {
 		if ing != nil {
-			hosts = append(hosts, namedHosts(ing)...)
+			hosts = append(hosts, f.hostsOf(ing)...)
 		}
 	}
 	f.mark(hosts)
 }
 
+// hostsOf are the hosts that an Ingress names, and those where something is amiss and one
+// of its upstreams counts.
+func (f *frozen) hostsOf(ing *networkingv1.Ingress) []string {
+	hosts := namedHosts(ing)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.byUpstream) == 0 {
+		return hosts
+	}
+	for _, upstream := range routing.ReferencesOf(ing).Upstreams {
+		hosts = slices.AppendSeq(hosts, maps.Keys(f.byUpstream[upstream]))
+	}
+	return hosts
+}
+
+// rest notes which upstreams count for a host.
+func (f *frozen) rest(host string, upstreams []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, upstream := range f.upstreams[host] {
+		if delete(f.byUpstream[upstream], host); len(f.byUpstream[upstream]) == 0 {
+			delete(f.byUpstream, upstream)
+		}
+	}
+	if len(upstreams) == 0 {
+		if delete(f.upstreams, host); len(f.upstreams) == 0 {
+			// A map never shrinks.
+			f.upstreams, f.byUpstream = nil, nil
+		}
+		return
+	}
+	if f.upstreams == nil {
+		f.upstreams, f.byUpstream = map[string][]string{}, map[string]map[string]struct{}{}
+	}
+	f.upstreams[host] = upstreams
+	for _, upstream := range upstreams {
+		if f.byUpstream[upstream] == nil {
+			f.byUpstream[upstream] = map[string]struct{}{}
+		}
+		f.byUpstream[upstream][host] = struct{}{}
+	}
+}
+
 // mark marks hosts, which are judged later.
 func (f *frozen) mark(hosts []string) {
+	if len(hosts) == 0 {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.dirty == nil {
@@ -146,7 +230,7 @@ func (f *frozen) judge(s store, settings func() routing.Settings, most int) bool
 	}
 	snap := s.classes(settings())
 	for _, host := range hosts {
-		f.note(host, s.frozenBy(snap, host))
+		f.note(host, s.frozenBy(snap, host, f.rest))
 	}
 	return f.isDirty()
 }
@@ -213,10 +297,10 @@ func (s store) classes(settings routing.Settings) *routing.Snapshot {
 }
 
 // frozenBy judges one host. Where something is amiss, it is judged again with the
-// Ingresses that share an upstream, which may decide whether there is a location. A
-// panic, which in the background would end the process, is logged and counts as
-// nothing found.
-func (s store) frozenBy(snap *routing.Snapshot, host string) (found []routing.Frozen) {
+// Ingresses that share an upstream, which may decide whether there is a location. Which
+// upstreams these are is told to rest before, so that no change is missed. A panic,
+// which in the background would end the process, is logged and counts as nothing found.
+func (s store) frozenBy(snap *routing.Snapshot, host string, rest func(host string, upstreams []string)) (found []routing.Frozen) {
 	defer func() {
 		if p := recover(); p != nil {
 			utilruntime.HandleError(fmt.Errorf("judging host %q for what freezes the controller: panic: %v", host, p))
@@ -224,28 +308,27 @@ func (s store) frozenBy(snap *routing.Snapshot, host string) (found []routing.Fr
 		}
 	}()
 	sharing := indexed[networkingv1.Ingress](s, routing.Ingresses, byHost, host)
-	if len(sharing) == 0 {
-		return nil
+	if len(sharing) > 0 {
+		found = routing.FrozenBy(snap, host, sharing)
 	}
-	if found = routing.FrozenBy(snap, host, sharing); len(found) == 0 {
+	if len(found) == 0 {
+		rest(host, nil)
 		return nil
 	}
 	taken, all := map[*networkingv1.Ingress]bool{}, sharing
+	var upstreams []string
 	for _, ing := range sharing {
 		taken[ing] = true
+		upstreams = append(upstreams, routing.ReferencesOf(ing).Upstreams...)
 	}
-	upstreams := map[string]bool{}
-	for _, ing := range sharing {
-		for _, name := range routing.ReferencesOf(ing).Upstreams {
-			if upstreams[name] {
-				continue
-			}
-			upstreams[name] = true
-			for _, other := range indexed[networkingv1.Ingress](s, routing.Ingresses, byUpstream, name) {
-				if !taken[other] {
-					taken[other] = true
-					all = append(all, other)
-				}
+	slices.Sort(upstreams)
+	upstreams = slices.Compact(upstreams)
+	rest(host, upstreams)
+	for _, name := range upstreams {
+		for _, other := range indexed[networkingv1.Ingress](s, routing.Ingresses, byUpstream, name) {
+			if !taken[other] {
+				taken[other] = true
+				all = append(all, other)
 			}
 		}
 	}

@@ -51,8 +51,12 @@ func TestFrozen(t *testing.T) {
 	literal, cause := withPath("literal", "nginx", "a.example", "/b(c", false), withPath("cause", "nginx", "a.example", "/x", true)
 	deleting := bad.DeepCopy()
 	deleting.DeletionTimestamp = &metav1.Time{Time: time.Unix(0, 0)}
+	killing := withPath("canary", "other", "", "/", false)
+	killing.Spec.DefaultBackend = &bad.Spec.Rules[0].HTTP.Paths[0].Backend
+	killing.Spec.Rules = nil
+	killing.Annotations = map[string]string{routing.NginxPrefix + "canary": "true", routing.NginxPrefix + "canary-weight": "20"}
 	type step struct {
-		write, remove *networkingv1.Ingress
+		write, remove metav1.Object
 		want          []string
 	}
 	none, web := []string{}, []string{nginx + " app/web a.example"}
@@ -71,6 +75,16 @@ func TestFrozen(t *testing.T) {
 		"two of two classes":         {{write: literal, want: none}, {write: withPath("cause", "internal", "a.example", "/x", true), want: none}},
 		"two hosts":                  {{write: bad, want: web}, {write: withPath("b", "nginx", "b.example", "/(", true), want: []string{nginx + " app/b b.example", web[0]}}, {write: good, want: []string{nginx + " app/b b.example"}}},
 		"deleted without being here": {{remove: bad, want: none}},
+		"class of another controller": {
+			{write: bad, want: web}, {write: class("nginx", "haproxy.org/ingress-controller"), want: none}, {write: class("nginx", nginx), want: web},
+		},
+		"class of another installation": {{write: bad, want: web}, {write: class("nginx", internal), want: []string{internal + " app/web a.example"}}},
+		"class deleted":                 {{write: bad, want: web}, {remove: class("nginx", nginx), want: none}, {write: class("nginx", nginx), want: web}},
+		// To the canary, which is older, no location leads, and newer ones of its upstream vanish.
+		"a canary of the same upstream": {{write: bad, want: web}, {write: class("other", nginx), want: web}, {write: killing, want: none}, {remove: killing, want: web}},
+		"a class of a canary of the same upstream": {
+			{write: bad, want: web}, {write: killing, want: web}, {write: class("other", nginx), want: none}, {remove: class("other", nginx), want: web},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			world := cluster.NewStatic()
@@ -163,6 +177,15 @@ func TestFrozenLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitFrozen("what is mended", nginx+"app/web b.example")
+	classes := client.NetworkingV1().IngressClasses()
+	if _, err := classes.Update(t.Context(), class("nginx", "example.com/other"), metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	awaitFrozen("what is not of ingress-nginx any more")
+	if _, err := classes.Update(t.Context(), class("nginx", "k8s.io/ingress-nginx"), metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	awaitFrozen("what is of ingress-nginx again", nginx+"app/web b.example")
 	if err := ingresses.Delete(t.Context(), "web", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -84,6 +84,9 @@ func (s *Static) Apply(obj metav1.Object) error {
 		ing.Labels = obj.GetLabels()
 		s.frozen.changed(get[networkingv1.Ingress](s.store, kind, key(ing)), ing)
 	}
+	if class, ok := kept.(*routing.IngressClass); ok {
+		s.frozen.classChanged(s.store, get[routing.IngressClass](s.store, kind, key(class)), class)
+	}
 	before, _, err := s.objects[kind].GetByKey(key(obj))
 	if err != nil {
 		return err
@@ -148,8 +151,11 @@ func (s *Static) Delete(obj metav1.Object) error {
 	if err != nil || !found {
 		return err
 	}
-	if ing, ok := existing.(*networkingv1.Ingress); ok {
-		s.frozen.changed(ing, nil)
+	switch obj := existing.(type) {
+	case *networkingv1.Ingress:
+		s.frozen.changed(obj, nil)
+	case *routing.IngressClass:
+		s.frozen.classChanged(s.store, obj, nil)
 	}
 	if err := s.objects[kind].Delete(existing); err != nil {
 		return err
