@@ -4,8 +4,14 @@ package audit
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	crand "crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"maps"
+	"math/big"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -32,13 +38,20 @@ import (
 func TestIncrementalEqualsFromScratch(t *testing.T) {
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { churn(t, seed) })
+			synctest.Test(t, func(t *testing.T) { churn(t, seed, 6, time.Minute) })
 		})
 	}
 }
 
-func churn(t *testing.T, seed uint64) {
+// The same after an hour, in which certificates expire.
+func TestIncrementalEqualsFromScratchAfterAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { churn(t, 1, 6, 10*time.Minute) })
+}
+
+// churn changes objects for so many rounds of that length, and compares after each.
+func churn(t *testing.T, seed uint64, rounds int, length time.Duration) {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 8)), start: time.Now()}
+	g.certificates = certificatesUntil(t, g.start)
 	static := newStatic()
 	there := map[string]metav1.Object{}
 	change := func() {
@@ -77,15 +90,18 @@ func churn(t *testing.T, seed uint64) {
 		defer close(ended)
 		a.Lead(ctx)
 	}()
-	for round := range 6 {
-		for range 40 {
+	for round := range rounds {
+		// In the last half minute of a round certificates may expire, and nothing else
+		// happens.
+		end := g.start.Add(time.Duration(round+1) * length)
+		for time.Until(end) > 30*time.Second {
 			change()
 			if g.IntN(3) == 0 {
 				time.Sleep(time.Duration(g.IntN(3000)) * time.Millisecond)
 			}
 			synctest.Wait()
 		}
-		time.Sleep(10 * time.Second)
+		time.Sleep(time.Until(end))
 		synctest.Wait()
 		got, want := known(a.current()), fromScratch(t, a, there)
 		for key := range maps.Keys(want) {
@@ -160,6 +176,38 @@ type generator struct {
 	made  int
 	// calm is true where nothing is made that concerns all Ingresses.
 	calm bool
+	// certificates are TLS Secrets' data.
+	certificates []map[string][]byte
+}
+
+// certificatesUntil are certificates for the hosts that the Ingresses have, which expire
+// one after the other within the hour, each in the last quarter of a minute.
+func certificatesUntil(t *testing.T, start time.Time) []map[string][]byte {
+	t.Helper()
+	var all []map[string][]byte
+	for _, minutes := range []time.Duration{0, 1, 3, 5, 9, 29, 59, 100} {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(1), DNSNames: []string{"a.example", "www.a.example", "*.example"},
+			NotBefore: start.Add(-time.Hour), NotAfter: start.Add(minutes*time.Minute + 45*time.Second),
+		}
+		der, err := x509.CreateCertificate(crand.Reader, template, template, &key.PublicKey, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		private, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, map[string][]byte{
+			corev1.TLSCertKey:       pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+			corev1.TLSPrivateKeyKey: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
+		})
+	}
+	return all
 }
 
 func pick[T any](g *generator, values ...T) T { return values[g.IntN(len(values))] }
@@ -215,6 +263,9 @@ func (g *generator) object() metav1.Object {
 		}
 		return s
 	case 6:
+		if g.IntN(2) == 0 {
+			return &corev1.Secret{ObjectMeta: g.meta(g.namespace(), "cert"), Type: corev1.SecretTypeTLS, Data: pick(g, g.certificates...)}
+		}
 		return &corev1.Secret{ObjectMeta: g.meta(g.namespace(), pick(g, "cert", "auth")), Data: map[string][]byte{
 			pick(g, "auth", "tls.crt", "ca.crt"): []byte(pick(g, "x", "user:$apr1$1"))}}
 	case 7:
