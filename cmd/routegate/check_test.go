@@ -5,9 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -430,46 +428,6 @@ func TestPluginName(t *testing.T) {
 		}
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%s: got %s", program, out.String())
-		}
-	}
-}
-
-// BenchmarkCheck judges 1 000 files with 10 000 objects.
-func BenchmarkCheck(b *testing.B) {
-	dir := b.TempDir()
-	for i := range 1000 {
-		var text strings.Builder
-		text.WriteString(nginxClass)
-		if i > 0 {
-			text.Reset()
-			text.WriteString(goodIngress)
-		}
-		for j := range 9 {
-			text.WriteString("---\n")
-			name := fmt.Sprintf("n%d-%d", i, j)
-			switch j % 3 {
-			case 0:
-				text.WriteString(strings.NewReplacer("name: tls", "name: "+name, "tls.example", name+".example").Replace(missingTLS))
-			case 1:
-				text.WriteString(strings.Replace(webService, "name: web", "name: "+name, 1))
-			default:
-				text.WriteString("kind: Deployment\napiVersion: apps/v1\nmetadata: {name: " + name + "}\n")
-			}
-		}
-		content := strings.ReplaceAll(text.String(), "namespace: shop", fmt.Sprintf("namespace: shop-%d", i))
-		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.yaml", i)), []byte(content), fs.FileMode(0o644)); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		root := rootCommand("routegate")
-		var out bytes.Buffer
-		root.SetOut(&out)
-		root.SetErr(&out)
-		root.SetArgs([]string{"check", "-f", dir})
-		if err := root.ExecuteContext(b.Context()); err != nil && !errors.Is(err, errFindings) {
-			b.Fatalf("%v: %s", err, out.String())
 		}
 	}
 }
