@@ -99,7 +99,7 @@ test: ## Vet, run all tests, those against a real kube-apiserver included, and f
 	@go -C charts/tools vet ./...
 	@go -C e2e/controlplane test -count=1 ./...
 	@mkdir -p bin
-	@assets=$$($(controlplane)); \
+	@assets=$$($(controlplane) -controllers); \
 	echo "test: control plane in $$assets"; \
 	export CHART_TOOLS=$$($(MAKE) --no-print-directory -s helm); \
 	echo "test: Helm in $$CHART_TOOLS"; \

@@ -14,8 +14,9 @@
 // standard error. What is already built is not built again, and a binary has
 // its final name only when it is complete.
 //
-// With -node it also builds what a whole node runs: kube-controller-manager,
-// kube-scheduler, kubelet and kube-proxy, into the same folder.
+// With -controllers it also builds kube-controller-manager, and with -node
+// moreover what else a whole node runs: kube-scheduler, kubelet and kube-proxy,
+// into the same folder.
 //
 // When KUBEBUILDER_ASSETS is set, its folder is checked and printed, and
 // nothing is built.
@@ -52,20 +53,25 @@ const (
 // The names of the executables, in the order in which they are built: the quick
 // one first, so that a broken setup shows early.
 var (
-	binaries     = []string{"etcd", "kube-apiserver", "kubectl"}
-	nodeBinaries = []string{"kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"}
+	binaries           = []string{"etcd", "kube-apiserver", "kubectl"}
+	controllerBinaries = []string{"kube-controller-manager"}
+	nodeBinaries       = []string{"kube-scheduler", "kubelet", "kube-proxy"}
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	out := flag.String("out", "", "folder to keep the binaries of all versions in (default bin/controlplane below the repository root)")
-	node := flag.Bool("node", false, "also build what a whole node runs: "+strings.Join(nodeBinaries, ", "))
+	controllers := flag.Bool("controllers", false, "also build "+strings.Join(controllerBinaries, ", "))
+	node := flag.Bool("node", false, "also build what a whole node runs: "+strings.Join(slices.Concat(controllerBinaries, nodeBinaries), ", "))
 	flag.Parse()
 
 	names := binaries
+	if *controllers || *node {
+		names = slices.Concat(names, controllerBinaries)
+	}
 	if *node {
-		names = slices.Concat(binaries, nodeBinaries)
+		names = slices.Concat(names, nodeBinaries)
 	}
 	dir, err := run(ctx, *out, names)
 	switch {

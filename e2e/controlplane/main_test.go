@@ -63,7 +63,7 @@ func TestReadVersions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := slices.Concat(binaries, nodeBinaries)
+	names := slices.Concat(binaries, controllerBinaries, nodeBinaries)
 	for i, c := range v.components(names) {
 		if c.name != names[i] {
 			t.Errorf("component %d is %q, must be %q", i, c.name, names[i])
@@ -83,8 +83,10 @@ func TestCheckAssets(t *testing.T) {
 		t.Errorf("complete folder: %v", err)
 	}
 
-	if err := checkAssets(dir, slices.Concat(binaries, nodeBinaries)); err == nil || !strings.Contains(err.Error(), nodeBinaries[0]) {
-		t.Errorf("folder without the node's binaries: error is %v, must name %s", err, nodeBinaries[0])
+	for _, more := range [][]string{controllerBinaries, nodeBinaries} {
+		if err := checkAssets(dir, slices.Concat(binaries, more)); err == nil || !strings.Contains(err.Error(), more[0]) {
+			t.Errorf("folder without %s: error is %v, must name the first", more, err)
+		}
 	}
 
 	missing := filepath.Join(dir, "kube-apiserver")
