@@ -16,21 +16,35 @@ import (
 	"maps"
 	"math/big"
 	mathrand "math/rand/v2"
+	"net/http/httptest"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/client-go/tools/events"
+	testingclock "k8s.io/utils/clock/testing"
 
+	"github.com/routegate/routegate/checks"
 	"github.com/routegate/routegate/e2e/stack"
+	"github.com/routegate/routegate/internal/audit"
+	"github.com/routegate/routegate/internal/cluster"
+	"github.com/routegate/routegate/internal/policy"
 )
 
 func TestAudit(t *testing.T) {
@@ -45,6 +59,8 @@ const (
 	patience = time.Minute
 	// settleTime is that of the processes.
 	settleTime = time.Second
+	// node is where all Pods are.
+	node = "node"
 )
 
 var (
@@ -68,19 +84,25 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 		ObjectMeta: metav1.ObjectMeta{Name: "nginx"}, Spec: networkingv1.IngressClassSpec{Controller: "k8s.io/ingress-nginx"},
 	}, metav1.CreateOptions{})
 	Expect(err).NotTo(HaveOccurred())
-	leader = start(ctx, "leader", "audit")
+	controllers, err := controlPlane.StartControllers(ctx, dir)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(controllers.Stop)
+	// Pods count only where their Node exists.
+	_, err = controlPlane.Client.CoreV1().Nodes().Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}}, metav1.CreateOptions{})
+	Expect(err).NotTo(HaveOccurred())
+	leader = start(ctx, "leader", "audit", settleTime)
 	Eventually(leads).WithArguments(ctx, leader).Should(BeTrue())
 }, NodeTimeout(5*time.Minute))
 
 // start starts a routegate that audits when it has the Lease. It is stopped with the
 // spec, or with the suite when it is started before.
-func start(ctx SpecContext, name, lease string) *stack.Routegate {
+func start(ctx SpecContext, name, lease string, settle time.Duration) *stack.Routegate {
 	GinkgoHelper()
 	soon, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	process, err := stack.StartRoutegate(soon, stack.RoutegateOptions{
 		Binary: binary, Kubeconfig: controlPlane.Kubeconfig, Dir: dir, Name: name,
-		Args: []string{"--audit", "--lease=default/" + lease, "--audit-settle-time=" + settleTime.String(), "--verbosity=1"},
+		Args: []string{"--audit", "--lease=default/" + lease, "--audit-settle-time=" + settle.String(), "--verbosity=1"},
 	})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(process.Stop)
@@ -92,10 +114,10 @@ func leads(ctx context.Context, r *stack.Routegate) (bool, error) {
 	return values["routegate_audit_leading"] == 1, err
 }
 
-// about returns the series about Ingresses of a namespace, of all where it is empty;
-// those of certificates and ages are left out.
-func about(ctx context.Context, r *stack.Routegate, namespace string) (map[string]float64, error) {
-	values, err := stack.Metrics(ctx, r.MetricsURL)
+// about returns the series about Ingresses of a namespace, of all where it is empty, of
+// those at a URL; those of certificates and ages are left out.
+func about(ctx context.Context, url, namespace string) (map[string]float64, error) {
+	values, err := stack.Metrics(ctx, url)
 	maps.DeleteFunc(values, func(name string, _ float64) bool {
 		return !strings.HasPrefix(name, "routegate_ingress_findings{") && !strings.HasPrefix(name, "routegate_ingress_routable{") ||
 			!strings.Contains(name, fmt.Sprintf("ingress_namespace=%q", namespace)) && namespace != ""
@@ -103,18 +125,24 @@ func about(ctx context.Context, r *stack.Routegate, namespace string) (map[strin
 	return values, err
 }
 
-// sandbox is a namespace with a sound Ingress, and the leader looks at it.
+// sandbox is a namespace with a sound Ingress, and the leader looks at it. The Pods and
+// EndpointSlices are made by kube-controller-manager.
 type sandbox struct {
 	ns string
+	// addresses counts those that Pods have got.
+	addresses int
+	// held keeps Pods from getting ready.
+	held bool
 }
 
 func newSandbox(ctx SpecContext) *sandbox {
 	GinkgoHelper()
 	ns, err := controlPlane.Client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "audit-"}}, metav1.CreateOptions{})
 	Expect(err).NotTo(HaveOccurred())
-	s := &sandbox{ns.Name}
+	s := &sandbox{ns: ns.Name}
 	s.service(ctx)
-	s.endpoints(ctx, "10.1.0.1")
+	s.deployment(ctx)
+	Eventually(s.readyEndpoints).WithArguments(ctx).Should(Equal(1))
 	return s
 }
 
@@ -129,24 +157,123 @@ func (s *sandbox) service(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 }
 
-// endpoints writes the EndpointSlice as kube-controller-manager would.
-func (s *sandbox) endpoints(ctx SpecContext, addresses ...string) {
+// deployment has one Pod. When it is restarted, the old one goes before the new one
+// comes.
+func (s *sandbox) deployment(ctx SpecContext) {
 	GinkgoHelper()
-	port, protocol := int32(80), corev1.ProtocolTCP
-	slice := &discoveryv1.EndpointSlice{
-		ObjectMeta:  metav1.ObjectMeta{Name: "web-1", Labels: map[string]string{discoveryv1.LabelServiceName: "web"}},
-		AddressType: discoveryv1.AddressTypeIPv4, Ports: []discoveryv1.EndpointPort{{Name: new(string), Port: &port, Protocol: &protocol}},
-		Endpoints: []discoveryv1.Endpoint{},
-	}
-	for _, address := range addresses {
-		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{address}})
-	}
-	slices := controlPlane.Client.DiscoveryV1().EndpointSlices(s.ns)
-	_, err := slices.Create(ctx, slice, metav1.CreateOptions{})
-	if apierrors.IsAlreadyExists(err) {
-		_, err = slices.Update(ctx, slice, metav1.UpdateOptions{})
-	}
+	labels := map[string]string{"app": "web"}
+	none, one := intstr.FromInt32(0), intstr.FromInt32(1)
+	_, err := controlPlane.Client.AppsV1().Deployments(s.ns).Create(ctx, &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: "web"},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: new(int32(1)), Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Strategy: appsv1.DeploymentStrategy{RollingUpdate: &appsv1.RollingUpdateDeployment{MaxSurge: &none, MaxUnavailable: &one}},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{
+				NodeName: node, Containers: []corev1.Container{{Name: "web", Image: "web"}},
+			}},
+		},
+	}, metav1.CreateOptions{})
 	Expect(err).NotTo(HaveOccurred())
+}
+
+func (s *sandbox) patchDeployment(ctx SpecContext, format string, args ...any) {
+	GinkgoHelper()
+	_, err := controlPlane.Client.AppsV1().Deployments(s.ns).Patch(ctx, "web", types.StrategicMergePatchType, fmt.Appendf(nil, format, args...), metav1.PatchOptions{})
+	Expect(err).NotTo(HaveOccurred())
+}
+
+func (s *sandbox) scale(ctx SpecContext, replicas int) {
+	GinkgoHelper()
+	s.patchDeployment(ctx, `{"spec": {"replicas": %d}}`, replicas)
+}
+
+// restart does what "kubectl rollout restart" does.
+func (s *sandbox) restart(ctx SpecContext) {
+	GinkgoHelper()
+	s.patchDeployment(ctx, `{"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": %q}}}}}`, time.Now().Format(time.RFC3339Nano))
+}
+
+// rolledOut reports whether the Deployment is as it was last asked to be, and its Pods
+// are ready.
+func (s *sandbox) rolledOut(ctx context.Context) (bool, error) {
+	if err := s.kubelet(ctx); err != nil {
+		return false, err
+	}
+	d, err := controlPlane.Client.AppsV1().Deployments(s.ns).Get(ctx, "web", metav1.GetOptions{})
+	if err != nil {
+		return false, err
+	}
+	want := *d.Spec.Replicas
+	return d.Status.ObservedGeneration == d.Generation && d.Status.Replicas == want && d.Status.UpdatedReplicas == want && d.Status.ReadyReplicas == want, nil
+}
+
+// kubelet does once what a kubelet would, as there is none: Pods that are new run and
+// get an address, they are ready unless that is held, and those that are being deleted
+// are gone. It is called wherever a state is waited for.
+func (s *sandbox) kubelet(ctx context.Context) error {
+	pods := controlPlane.Client.CoreV1().Pods(s.ns)
+	list, err := pods.List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	ready := corev1.ConditionTrue
+	if s.held {
+		ready = corev1.ConditionFalse
+	}
+	for i := range list.Items {
+		pod := &list.Items[i]
+		conditions := []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}}
+		switch {
+		case pod.DeletionTimestamp != nil:
+			err = pods.Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0)), Preconditions: metav1.NewUIDPreconditions(string(pod.UID))})
+		case pod.Status.Phase == corev1.PodPending:
+			s.addresses++
+			address := fmt.Sprintf("10.1.%d.%d", s.addresses/250, 1+s.addresses%250)
+			pod.Status.Phase, pod.Status.PodIP, pod.Status.PodIPs, pod.Status.Conditions = corev1.PodRunning, address, []corev1.PodIP{{IP: address}}, conditions
+			_, err = pods.UpdateStatus(ctx, pod, metav1.UpdateOptions{})
+		case len(pod.Status.Conditions) != 1 || pod.Status.Conditions[0].Status != corev1.ConditionTrue && !s.held:
+			pod.Status.Conditions = conditions
+			_, err = pods.UpdateStatus(ctx, pod, metav1.UpdateOptions{})
+		}
+		// A Pod that has changed meanwhile is looked at again by the next call.
+		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// readyEndpoints counts those of the Service.
+func (s *sandbox) readyEndpoints(ctx context.Context) (int, error) {
+	if err := s.kubelet(ctx); err != nil {
+		return 0, err
+	}
+	list, err := controlPlane.Client.DiscoveryV1().EndpointSlices(s.ns).List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=web"})
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, slice := range list.Items {
+		for _, endpoint := range slice.Endpoints {
+			if ready := endpoint.Conditions.Ready; ready == nil || *ready {
+				n++
+			}
+		}
+	}
+	return n, nil
+}
+
+// sliceNames are those of all EndpointSlices.
+func (s *sandbox) sliceNames(ctx context.Context) ([]string, error) {
+	list, err := controlPlane.Client.DiscoveryV1().EndpointSlices(s.ns).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, slice := range list.Items {
+		names = append(names, slice.Name)
+	}
+	return names, nil
 }
 
 func (s *sandbox) ingress(ctx SpecContext, name, path string, change func(*networkingv1.Ingress)) {
@@ -205,20 +332,41 @@ func (s *sandbox) routable(value string) string {
 	return fmt.Sprintf("routegate_ingress_routable{ingress_namespace=%q,routable=%q}", s.ns, value)
 }
 
-func (s *sandbox) eventuallyIs(ctx SpecContext, want map[string]float64) {
-	GinkgoHelper()
-	Eventually(about).WithArguments(ctx, leader, s.ns).Should(Equal(want))
+// sound is what is said of one Ingress without a fault.
+func (s *sandbox) sound() map[string]float64 {
+	return map[string]float64{s.routable("true"): 1}
 }
 
-// events are the Events about an Ingress as "type reason action", sorted.
-func (s *sandbox) events(ctx context.Context, ingress string) ([]string, error) {
+func (s *sandbox) eventuallyIs(ctx SpecContext, want map[string]float64) {
+	GinkgoHelper()
+	Eventually(s.state).WithArguments(ctx, leader.MetricsURL).Should(Equal(want))
+}
+
+// state is what is said at the URL, with the kubelet at work.
+func (s *sandbox) state(ctx context.Context, url string) (map[string]float64, error) {
+	if err := s.kubelet(ctx); err != nil {
+		return nil, err
+	}
+	return about(ctx, url, s.ns)
+}
+
+// appearsAndGoes waits for two Events about the Ingress shop with that reason. Others
+// may come of what happens on the way.
+func (s *sandbox) appearsAndGoes(ctx SpecContext, reason string) {
+	GinkgoHelper()
+	Eventually(s.events).WithArguments(ctx, "shop", reason).Should(Equal([]string{"Normal " + reason + " FindingGone", "Warning " + reason + " FindingAppeared"}))
+}
+
+// events are the Events about an Ingress with that reason as "type reason action",
+// sorted.
+func (s *sandbox) events(ctx context.Context, ingress, reason string) ([]string, error) {
 	list, err := controlPlane.Client.EventsV1().Events(s.ns).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, err
 	}
 	var texts []string
 	for _, event := range list.Items {
-		if event.Regarding.Kind == "Ingress" && event.Regarding.Name == ingress && event.ReportingController == "routegate" {
+		if event.Regarding.Kind == "Ingress" && event.Regarding.Name == ingress && event.ReportingController == "routegate" && event.Reason == reason {
 			texts = append(texts, strings.Join([]string{event.Type, event.Reason, event.Action}, " "))
 		}
 	}
@@ -226,62 +374,98 @@ func (s *sandbox) events(ctx context.Context, ingress string) ([]string, error) 
 	return texts, nil
 }
 
+// aged is an Auditor in this process, the clock of which is set by hand.
+type aged struct {
+	clock *testingclock.FakeClock
+	url   string
+}
+
+// startAtTime starts one that begins at that time. It ends with the spec.
+func startAtTime(ctx SpecContext, at time.Time) *aged {
+	GinkgoHelper()
+	registry := prometheus.NewRegistry()
+	server := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	DeferCleanup(server.Close)
+	a := &aged{clock: testingclock.NewFakeClock(at), url: server.URL}
+	cl, err := cluster.New(cluster.Config{
+		Client: controlPlane.Client, SecretAccess: cluster.SecretsFull, Followed: true, LiveReads: 1, Log: logr.Discard(), Metrics: registry,
+	})
+	Expect(err).NotTo(HaveOccurred())
+	rules, err := policy.File{}.Compile(checks.All())
+	Expect(err).NotTo(HaveOccurred())
+	auditor, err := audit.New(audit.Config{
+		Cluster: cl, Rules: func() *policy.Rules { return rules }, Clock: a.clock, Settle: settleTime, MaxSeries: 1000,
+		Events: &events.EventSinkImpl{Interface: controlPlane.Client.EventsV1()}, Log: logr.Discard(), Metrics: registry,
+	})
+	Expect(err).NotTo(HaveOccurred())
+	running, end := context.WithCancel(ctx)
+	var parts sync.WaitGroup
+	parts.Go(func() { cl.Start(running) })
+	parts.Go(func() { auditor.Lead(running) })
+	DeferCleanup(func() {
+		end()
+		parts.Wait()
+	})
+	return a
+}
+
+// state lets a settle time pass, and is what is said then.
+func (a *aged) state(ctx context.Context, s *sandbox) (map[string]float64, error) {
+	a.clock.Step(settleTime)
+	return s.state(ctx, a.url)
+}
+
 var _ = Describe("an Ingress that was sound", func() {
 	var s *sandbox
-	sound := func() map[string]float64 { return map[string]float64{s.routable("true"): 1} }
-	appearsAndGoes := func(ctx SpecContext, reason string) {
-		GinkgoHelper()
-		Eventually(s.events).WithArguments(ctx, "shop").Should(Equal([]string{"Normal " + reason + " FindingGone", "Warning " + reason + " FindingAppeared"}))
-	}
-
 	BeforeEach(func(ctx SpecContext) { s = newSandbox(ctx) })
 
 	It("is told of when its Service is deleted, until that is back", func(ctx SpecContext) {
 		s.ingress(ctx, "shop", "/", nil)
-		s.eventuallyIs(ctx, sound())
+		s.eventuallyIs(ctx, s.sound())
 		Expect(controlPlane.Client.CoreV1().Services(s.ns).Delete(ctx, "web", metav1.DeleteOptions{})).To(Succeed())
 		s.eventuallyIs(ctx, map[string]float64{s.finding("service-missing", "deny"): 1, s.routable("false"): 1})
+		Eventually(s.sliceNames).WithArguments(ctx).Should(BeEmpty(), "the garbage collector takes the EndpointSlices")
 		s.service(ctx)
-		s.eventuallyIs(ctx, sound())
-		appearsAndGoes(ctx, "ServiceMissing")
+		s.eventuallyIs(ctx, s.sound())
+		s.appearsAndGoes(ctx, "ServiceMissing")
 	})
 
 	It("is told of when its workload is scaled to zero, until it is back", func(ctx SpecContext) {
 		s.ingress(ctx, "shop", "/", nil)
-		s.eventuallyIs(ctx, sound())
-		s.endpoints(ctx)
+		s.eventuallyIs(ctx, s.sound())
+		s.scale(ctx, 0)
 		s.eventuallyIs(ctx, map[string]float64{s.finding("no-endpoints-at-all", "warn"): 1, s.routable("false"): 1})
-		s.endpoints(ctx, "10.1.0.2")
-		s.eventuallyIs(ctx, sound())
-		appearsAndGoes(ctx, "NoEndpointsAtAll")
+		s.scale(ctx, 1)
+		s.eventuallyIs(ctx, s.sound())
+		s.appearsAndGoes(ctx, "NoEndpointsAtAll")
 	})
 
 	It("is told of when its Secret gets the certificate of another host, until it is replaced", func(ctx SpecContext) {
 		s.certificate(ctx, time.Now().Add(time.Hour), s.host())
 		s.ingress(ctx, "shop", "/", s.withTLS)
-		s.eventuallyIs(ctx, sound())
+		s.eventuallyIs(ctx, s.sound())
 		s.certificate(ctx, time.Now().Add(time.Hour), "another.example")
 		s.eventuallyIs(ctx, map[string]float64{s.finding("tls-san-mismatch", "deny"): 1, s.routable("true"): 1})
 		s.certificate(ctx, time.Now().Add(time.Hour), s.host())
-		s.eventuallyIs(ctx, sound())
-		appearsAndGoes(ctx, "TlsSanMismatch")
+		s.eventuallyIs(ctx, s.sound())
+		s.appearsAndGoes(ctx, "TlsSanMismatch")
 	})
 
 	It("is told of when its certificate expires, though nothing is written", func(ctx SpecContext) {
-		expiry := time.Now().Add(8 * time.Second).Truncate(time.Second)
-		s.certificate(ctx, expiry, s.host())
-		s.ingress(ctx, "shop", "/", s.withTLS)
-		s.eventuallyIs(ctx, sound())
-		Expect(time.Now()).To(BeTemporally("<", expiry), "the certificate was valid at first")
-		s.eventuallyIs(ctx, map[string]float64{s.finding("tls-expired", "warn"): 1, s.routable("true"): 1})
 		s.certificate(ctx, time.Now().Add(time.Hour), s.host())
-		s.eventuallyIs(ctx, sound())
-		appearsAndGoes(ctx, "TlsExpired")
+		s.ingress(ctx, "shop", "/", s.withTLS)
+		a := startAtTime(ctx, time.Now())
+		Eventually(a.state).WithArguments(ctx, s).Should(Equal(s.sound()))
+		a.clock.Step(time.Hour)
+		Eventually(a.state).WithArguments(ctx, s).Should(Equal(map[string]float64{s.finding("tls-expired", "warn"): 1, s.routable("true"): 1}))
+		s.certificate(ctx, a.clock.Now().Add(24*time.Hour), s.host())
+		Eventually(a.state).WithArguments(ctx, s).Should(Equal(s.sound()))
+		s.appearsAndGoes(ctx, "TlsExpired")
 	})
 
 	It("is told of when a newer Ingress takes its requests, until that is deleted", func(ctx SpecContext) {
 		s.ingress(ctx, "shop", "/cart", nil)
-		s.eventuallyIs(ctx, sound())
+		s.eventuallyIs(ctx, s.sound())
 		// In another namespace, so that what is counted here is said of the older one.
 		other := newSandbox(ctx)
 		other.ingress(ctx, "newer", "/cart/?(.*)", func(ing *networkingv1.Ingress) {
@@ -291,16 +475,58 @@ var _ = Describe("an Ingress that was sound", func() {
 		})
 		s.eventuallyIs(ctx, map[string]float64{s.finding("regex-host-contamination", "warn"): 1, s.routable("false"): 1})
 		Expect(controlPlane.Client.NetworkingV1().Ingresses(other.ns).Delete(ctx, "newer", metav1.DeleteOptions{})).To(Succeed())
-		s.eventuallyIs(ctx, sound())
-		appearsAndGoes(ctx, "RegexHostContamination")
+		s.eventuallyIs(ctx, s.sound())
+		s.appearsAndGoes(ctx, "RegexHostContamination")
+	})
+})
+
+var _ = Describe("a rolling restart", func() {
+	It("shows nowhere where it is shorter than the settle time", func(ctx SpecContext) {
+		s := newSandbox(ctx)
+		s.ingress(ctx, "shop", "/", nil)
+		s.eventuallyIs(ctx, s.sound())
+		patient := start(ctx, "patient", "patient", time.Hour)
+		Eventually(about).WithArguments(ctx, patient.MetricsURL, s.ns).Should(Equal(s.sound()))
+		// The leader tells when there is something to be seen, since for it the gap is
+		// longer; the patient one is looked at each time.
+		look := func(ctx context.Context) (map[string]float64, error) {
+			calm, err := about(ctx, patient.MetricsURL, s.ns)
+			if err == nil && !maps.Equal(calm, s.sound()) {
+				return nil, StopTrying(fmt.Sprintf("the patient one says %v", calm))
+			}
+			if err != nil {
+				return nil, err
+			}
+			return s.state(ctx, leader.MetricsURL)
+		}
+		for range 2 {
+			s.held = true
+			s.restart(ctx)
+			Eventually(look).WithArguments(ctx).Should(Equal(map[string]float64{s.finding("no-ready-endpoints", "warn"): 1, s.routable("false"): 1}))
+			s.held = false
+			Eventually(s.rolledOut).WithArguments(ctx).Should(BeTrue())
+			Eventually(look).WithArguments(ctx).Should(Equal(s.sound()))
+		}
+		s.appearsAndGoes(ctx, "NoReadyEndpoints")
+
+		// The patient one is judging all the while, what came before included.
+		s.ingress(ctx, "later", "/later", nil)
+		Eventually(about).WithArguments(ctx, patient.MetricsURL, s.ns).Should(Equal(map[string]float64{s.routable("true"): 2}))
+		const recorded = `routegate_audit_events_total{result="recorded"}`
+		values, err := stack.Metrics(ctx, patient.MetricsURL)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(values[recorded]).To(BeZero())
+		values, err = stack.Metrics(ctx, leader.MetricsURL)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(values[recorded]).NotTo(BeZero())
 	})
 })
 
 var _ = Describe("a second replica", func() {
 	It("says nothing until it leads, and then what the first knew after much has changed", func(ctx SpecContext) {
-		leader := start(ctx, "first", "handed-over")
+		leader := start(ctx, "first", "handed-over", settleTime)
 		Eventually(leads).WithArguments(ctx, leader).Should(BeTrue())
-		second := start(ctx, "second", "handed-over")
+		second := start(ctx, "second", "handed-over", settleTime)
 		s := newSandbox(ctx)
 		for i := range 10 {
 			s.ingress(ctx, fmt.Sprintf("i%d", i), fmt.Sprintf("/%d", i), s.withTLS)
@@ -319,7 +545,8 @@ var _ = Describe("a second replica", func() {
 					Expect(err).NotTo(HaveOccurred())
 				}
 			case 1:
-				s.endpoints(ctx, []string{"10.1.0.1", "10.1.0.2"}[:random.IntN(3)]...)
+				s.scale(ctx, random.IntN(3))
+				Expect(s.kubelet(ctx)).To(Succeed())
 			case 2:
 				s.certificate(ctx, time.Now().Add(time.Hour), []string{s.host(), "another.example"}[random.IntN(2)])
 			default:
@@ -337,23 +564,24 @@ var _ = Describe("a second replica", func() {
 				})
 			}
 		}
-		Expect(about(ctx, second, "")).To(BeEmpty())
+		Expect(about(ctx, second.MetricsURL, "")).To(BeEmpty())
 		Expect(leads(ctx, second)).To(BeFalse())
+		Eventually(s.rolledOut).WithArguments(ctx).Should(BeTrue())
 		// It is settled when nothing changes for several times the settle time.
 		var last map[string]float64
 		Eventually(func() (bool, error) {
 			before := last
 			var err error
-			last, err = about(ctx, leader, s.ns)
+			last, err = about(ctx, leader.MetricsURL, s.ns)
 			return before != nil && maps.Equal(before, last), err
 		}).WithPolling(5 * settleTime).Should(BeTrue())
 		Expect(last).NotTo(BeEmpty())
 
-		all, err := about(ctx, leader, "")
+		all, err := about(ctx, leader.MetricsURL, "")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(leader.Stop()).To(Succeed())
 		Eventually(leads).WithArguments(ctx, second).Should(BeTrue())
-		Eventually(about).WithArguments(ctx, second, "").Should(Equal(all))
+		Eventually(about).WithArguments(ctx, second.MetricsURL, "").Should(Equal(all))
 	})
 })
 

@@ -40,8 +40,9 @@ type ControlPlane struct {
 }
 
 // StartControlPlane starts etcd and a kube-apiserver and writes an admin's
-// kubeconfig file to dir, which must exist. There are no controllers: nobody
-// fills EndpointSlices, and a namespace that is deleted stays.
+// kubeconfig file to dir, which must exist. There are no controllers but those
+// that StartControllers starts: nobody fills EndpointSlices, and a namespace that
+// is deleted stays.
 func StartControlPlane(ctx context.Context, dir string) (*ControlPlane, error) {
 	return StartControlPlaneWith(ctx, dir, nil)
 }
@@ -101,12 +102,17 @@ func assetsDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, name := range []string{"etcd", "kube-apiserver", "kubectl"} {
+	return assets, present(assets, "etcd", "kube-apiserver", "kubectl")
+}
+
+// present reports which of the binaries the folder lacks.
+func present(assets string, names ...string) error {
+	for _, name := range names {
 		if _, err := os.Stat(filepath.Join(assets, name)); err != nil {
-			return "", fmt.Errorf("KUBEBUILDER_ASSETS: %w", err)
+			return fmt.Errorf("KUBEBUILDER_ASSETS: %w; run make test, which builds what is missing when the variable is not set", err)
 		}
 	}
-	return assets, nil
+	return nil
 }
 
 // KubeconfigFor makes a user with the groups and writes a kubeconfig file of

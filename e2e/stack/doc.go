@@ -5,6 +5,7 @@
 // configuration that makes the API server ask it.
 //
 // [StartControlPlane] needs the binaries in the folder KUBEBUILDER_ASSETS.
+// [ControlPlane.StartControllers] runs the controllers that make Pods and EndpointSlices.
 // [StartRoutegate] runs a routegate binary, which [Binary] finds or builds.
 // [ControlPlane.StartProxy] puts faults between the two.
 // [Webhook.Install] registers it, and [Wait] returns when the API server really
