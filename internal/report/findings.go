@@ -21,11 +21,12 @@ const (
 	SARIF  = "sarif"
 	JUnit  = "junit"
 	GitHub = "github"
+	HTML   = "html"
 )
 
 // FindingFormats lists the formats of Findings.
 func FindingFormats() []string {
-	return []string{Table, Wide, JSON, YAML, SARIF, JUnit, GitHub}
+	return []string{Table, Wide, JSON, YAML, SARIF, JUnit, GitHub, HTML}
 }
 
 // The modes of findings that neither deny nor warn.
@@ -42,6 +43,8 @@ type Findings struct {
 	Ingresses []Judged `json:"ingresses"`
 	// Problems say what could not be read, and so was not judged.
 	Problems []Problem `json:"problems,omitempty"`
+	// Page is for the html format alone, which can do without.
+	Page *Page `json:"-"`
 }
 
 // Summary counts.
@@ -65,6 +68,9 @@ type Judged struct {
 	Name      string    `json:"name"`
 	Source    *Source   `json:"source,omitempty"`
 	Findings  []Finding `json:"findings"`
+	// Hosts are those of the rules, "" for a rule without one. They are for the html format
+	// alone.
+	Hosts []string `json:"-"`
 }
 
 // Source is a place in a file that was given. Line and Column are 0 where they are not
@@ -194,6 +200,8 @@ func (r *Findings) Write(w io.Writer, format, version string, colour bool) error
 		return r.writeJUnit(w)
 	case GitHub:
 		return r.writeGitHub(w)
+	case HTML:
+		return r.writeHTML(w, version)
 	}
 	return Write(w, format, r)
 }

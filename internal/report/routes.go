@@ -60,10 +60,16 @@ type Filter struct {
 	Namespace string
 	// Host is that of the rule.
 	Host string
+	// Ingresses names the Ingresses, each as "namespace/name"; nil wants all.
+	Ingresses map[string]bool
 }
 
 func (f Filter) wants(ing *networkingv1.Ingress, host string) bool {
-	return (f.Namespace == "" || ing.Namespace == f.Namespace) && (f.Host == "" || strings.EqualFold(f.Host, host))
+	return f.wantsIngress(ing) && (f.Host == "" || strings.EqualFold(f.Host, host))
+}
+
+func (f Filter) wantsIngress(ing *networkingv1.Ingress) bool {
+	return (f.Namespace == "" || ing.Namespace == f.Namespace) && (f.Ingresses == nil || f.Ingresses[nameOf(ing)])
 }
 
 // NewRoutes makes the table of the installations. The Ingresses are all there are, of
@@ -95,7 +101,7 @@ func NewRoutes(installations []*Installation, snap *routing.Snapshot, ingresses 
 		}
 		u, dropped := unservedByAll(installations, snap, ing)
 		if u.Foreign {
-			if filter.Namespace == "" || ing.Namespace == filter.Namespace {
+			if filter.wantsIngress(ing) {
 				foreign++
 			}
 			continue
