@@ -4,6 +4,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/routegate/routegate/internal/cluster"
+	"github.com/routegate/routegate/internal/report"
 	"github.com/routegate/routegate/routing"
 )
 
@@ -49,6 +51,9 @@ Exit codes:
 
   # The Ingresses of one class, for programs
   routegate audit -A --class nginx --fail-on none -o json
+
+  # For people who read it in a browser
+  routegate audit -A -o html > audit.html
 
   # Elsewhere, and later
   routegate snapshot > cluster.json
@@ -91,8 +96,26 @@ func (o *liveAuditOptions) run(cmd *cobra.Command) error {
 	}
 	findings := by.judge(cmd.Context(), w.static, ingresses, progress)
 	progress.done()
-	o.judge.say(cmd.ErrOrStderr(), unreadNotes(w, ingresses), by, findings)
+	notes := unreadNotes(w, ingresses)
+	if o.judge.output == report.HTML {
+		about := o.about(cmd.Context(), w, &notes)
+		findings.Page = o.judge.page("Routegate audit", about, w.static, ingresses, slices.Concat(w.said, notes, by.notes))
+	}
+	o.judge.say(cmd.ErrOrStderr(), notes, by, findings)
 	return o.judge.show(cmd.OutOrStdout(), findings)
+}
+
+// about says for the html format what was judged.
+func (o *liveAuditOptions) about(ctx context.Context, w *world, notes *[]string) []report.Fact {
+	namespace := o.namespace(w)
+	if namespace == "" {
+		namespace = "all"
+	}
+	about := []report.Fact{{Name: "Cluster", Value: o.source.clusterText(ctx, w, notes)}, {Name: "Namespace", Value: namespace}}
+	if o.source.class != "" {
+		about = append(about, report.Fact{Name: "Class", Value: o.source.class})
+	}
+	return about
 }
 
 // namespace is the one whose Ingresses are judged, empty for all.

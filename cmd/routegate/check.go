@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -145,6 +147,10 @@ func (o *checkOptions) run(cmd *cobra.Command) error {
 	findings := by.judge(cmd.Context(), in.static, in.ingresses, progress)
 	progress.done()
 	findings.Problems = append(in.problems(), findings.Problems...)
+	if o.judge.output == report.HTML {
+		about := o.about(cmd.Context(), in)
+		findings.Page = o.judge.page("Routegate check", about, in.static, in.ingresses, slices.Concat(in.notes, by.notes))
+	}
 	o.judge.say(cmd.ErrOrStderr(), in.notes, by, findings)
 	if o.writeBaseline {
 		if err := writeBaseline(o.baseline, findings); err != nil {
@@ -166,8 +172,22 @@ func writeBaseline(path string, findings *report.Findings) error {
 	return nil
 }
 
+// about says for the html format what was judged.
+func (o *checkOptions) about(ctx context.Context, in *checked) []report.Fact {
+	given := slices.Clone(*o.source.files.Filenames)
+	if kustomize := *o.source.files.Kustomize; kustomize != "" {
+		given = append(given, kustomize)
+	}
+	about := []report.Fact{{Name: "Manifests", Value: strings.Join(given, ", ")}}
+	if o.live || o.source.snapshot != "" {
+		about = append(about, report.Fact{Name: "Applied to", Value: o.source.clusterText(ctx, in.world, &in.notes)})
+	}
+	return about
+}
+
 // checked is what a check is made of.
 type checked struct {
+	world     *world
 	static    *cluster.Static
 	manifests *manifests.Manifests
 	ingresses []*networkingv1.Ingress
@@ -197,7 +217,7 @@ func (o *checkOptions) load(cmd *cobra.Command, assumed []assumption, progress *
 	if err != nil {
 		return nil, err
 	}
-	in := &checked{static: static, manifests: m, notes: m.Notes}
+	in := &checked{world: w, static: static, manifests: m, notes: m.Notes}
 	offline := !o.live && o.source.snapshot == ""
 	if offline {
 		static.Known, static.Unknown = settings.Read(workloads, m.Parts)

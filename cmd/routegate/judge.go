@@ -198,7 +198,7 @@ func (j *judging) one(ing *networkingv1.Ingress, snap *routing.Snapshot) report.
 	verdict, _ := j.rules.Judge(ing, snap, labels)
 	ignore := j.note(ing, snap, labels, origin)
 
-	judged := report.Judged{Namespace: ing.Namespace, Name: ing.Name, Source: sourceOf(origin, nil), Findings: []report.Finding{}}
+	judged := report.Judged{Namespace: ing.Namespace, Name: ing.Name, Source: sourceOf(origin, nil), Findings: []report.Finding{}, Hosts: routing.ReferencesOf(ing).Hosts}
 	add := func(f checks.Finding, mode checks.Mode, because string) {
 		if len(j.only) > 0 && !slices.Contains(j.only, f.Check) {
 			return

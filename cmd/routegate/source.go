@@ -138,8 +138,12 @@ type world struct {
 	given     bool
 	// manifests is true for what is no live cluster.
 	manifests bool
-	// client is that of a live cluster, nil for manifests and snapshots.
+	// client is that of a live cluster, nil for manifests and snapshots; server is where that
+	// is.
 	client kubernetes.Interface
+	server string
+	// said is what was said while it was read.
+	said []string
 }
 
 // load reads the cluster, and says on stderr what could not be read.
@@ -160,6 +164,10 @@ func (o *sourceOptions) load(ctx context.Context, stdin io.Reader, stderr io.Wri
 func (o *sourceOptions) read(ctx context.Context, stdin io.Reader, stderr io.Writer) (*world, error) {
 	w := &world{manifests: len(*o.files.Filenames) > 0 || *o.files.Kustomize != ""}
 	w.namespace, w.given = *o.config.Namespace, *o.config.Namespace != ""
+	say := func(text string) {
+		w.said = append(w.said, text)
+		_, _ = fmt.Fprintln(stderr, text)
+	}
 	workloads, err := settings.ParseWorkloads(o.controllers)
 	if err != nil {
 		return nil, fmt.Errorf("--controller-deployment %w", err)
@@ -187,9 +195,9 @@ func (o *sourceOptions) read(ctx context.Context, stdin io.Reader, stderr io.Wri
 	}
 	o.configure(static, given)
 	for _, err := range static.Unknown {
-		_, _ = fmt.Fprintf(stderr, "The settings of a controller are not known, so its defaults are taken: %v\n", err)
+		say(fmt.Sprintf("The settings of a controller are not known, so its defaults are taken: %v", err))
 	}
-	if err := o.standInClass(static, stderr); err != nil {
+	if err := o.standInClass(static, say); err != nil {
 		return nil, err
 	}
 	w.static = static
@@ -212,6 +220,7 @@ func (o *sourceOptions) loadLive(ctx context.Context, w *world, workloads []sett
 	// As kubectl: that many requests are not too many for one command.
 	config.QPS, config.Burst = 50, 300
 	config.UserAgent = "routegate/" + versionText()
+	w.server = config.Host
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	if w.client, err = kubernetes.NewForConfig(config); err != nil {
@@ -278,11 +287,11 @@ func unreadText(u cluster.Unread) string {
 
 // standInClass makes the IngressClass that --class names where there are none at all:
 // those who write the manifests of an application seldom own it.
-func (o *sourceOptions) standInClass(static *cluster.Static, stderr io.Writer) error {
+func (o *sourceOptions) standInClass(static *cluster.Static, say func(string)) error {
 	if o.class == "" || static.Has(routing.IngressClasses) || slices.Contains(o.nginxControllers, o.class) || len(o.nginxControllers) == 0 {
 		return nil
 	}
-	_, _ = fmt.Fprintf(stderr, "There is no IngressClass to look at: %q is taken to be one of ingress-nginx\n", o.class)
+	say(fmt.Sprintf("There is no IngressClass to look at: %q is taken to be one of ingress-nginx", o.class))
 	static.Cover(routing.Ref{Kind: routing.IngressClasses}, routing.Coverage{Read: true})
 	return static.Apply(&networkingv1.IngressClass{
 		ObjectMeta: metav1.ObjectMeta{Name: o.class},
