@@ -277,6 +277,9 @@ func (c *Check) run(ing *networkingv1.Ingress, seen *routing.Snapshot, class rou
 	if len(c.Controllers) == 0 || (class.State != routing.ClassUnread && slices.Contains(c.Controllers, class.Controller.Name)) {
 		findings = c.Run(ing, seen)
 	}
+	if len(findings) == 0 {
+		return nil
+	}
 	inPart := seen.IngressesInPart() && !c.Regardless && slices.Contains(c.Reads, routing.Ingresses)
 	for i := range findings {
 		findings[i].Check = c.Name

@@ -3,7 +3,6 @@
 package routing
 
 import (
-	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -230,9 +229,28 @@ func AliasesOf(ing *networkingv1.Ingress) []string {
 // how requests are routed: same spec, and the same labels and annotations of
 // those that are read here.
 func SameRouting(a, b *networkingv1.Ingress) bool {
-	return equality.Semantic.DeepEqual(&a.Spec, &b.Spec) &&
-		maps.Equal(ReadLabels(a.Labels), ReadLabels(b.Labels)) &&
-		maps.Equal(ReadAnnotations(a.Annotations), ReadAnnotations(b.Annotations))
+	return sameWhere(isReadAnnotation, a.Annotations, b.Annotations) &&
+		sameWhere(func(label string) bool { return label == solverLabel }, a.Labels, b.Labels) &&
+		equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
+}
+
+// sameWhere reports whether the two have the same values for those keys.
+func sameWhere(counts func(key string) bool, a, b map[string]string) bool {
+	var inA, inB int
+	for key, value := range a {
+		if counts(key) {
+			if other, ok := b[key]; !ok || other != value {
+				return false
+			}
+			inA++
+		}
+	}
+	for key := range b {
+		if counts(key) {
+			inB++
+		}
+	}
+	return inA == inB
 }
 
 // ReadLabels returns those labels of an Ingress that can change a verdict, nil
@@ -250,8 +268,7 @@ func ReadLabels(labels map[string]string) map[string]string {
 func ReadAnnotations(annotations map[string]string) map[string]string {
 	var read map[string]string
 	for key, value := range annotations {
-		if strings.Contains(key, "ingress") || strings.Contains(key, "cert-manager") || key == tlsACMEAnnotation ||
-			strings.HasPrefix(key, "routegate.dev/") {
+		if isReadAnnotation(key) {
 			if read == nil {
 				read = make(map[string]string)
 			}
@@ -259,6 +276,11 @@ func ReadAnnotations(annotations map[string]string) map[string]string {
 		}
 	}
 	return read
+}
+
+func isReadAnnotation(key string) bool {
+	return strings.Contains(key, "ingress") || strings.Contains(key, "cert-manager") || key == tlsACMEAnnotation ||
+		strings.HasPrefix(key, "routegate.dev/")
 }
 
 // IsSolver reports whether the Ingress is one that cert-manager makes to solve

@@ -80,8 +80,14 @@ type Snapshot struct {
 	missed func(Ref)
 	// memo is what Once remembers, nil where it does not.
 	memo map[any]remembered
-	// coarse is true where Coverage is known to have entries for whole kinds alone.
-	coarse bool
+	// kinds is Coverage where that has entries for whole kinds alone, nil where it is not
+	// known to: there are few, so that looking through them is quicker.
+	kinds []kindCoverage
+}
+
+type kindCoverage struct {
+	kind Kind
+	Coverage
 }
 
 // remembered is a value and the lookups that were missed to compute it.
@@ -112,14 +118,21 @@ func (s *Snapshot) Observe(missed func(Ref)) *Snapshot {
 	return &c
 }
 
+// usualMemo is how many values the checks ask for of an Ingress of one rule, or so.
+const usualMemo = 48
+
 // Remembering returns a copy of s in which Once computes each value once. It is
 // for judging one Ingress and not safe for use by several goroutines.
 func (s *Snapshot) Remembering() *Snapshot {
 	c := *s
-	c.memo = map[any]remembered{}
-	c.coarse = true
-	for ref := range s.Coverage {
-		c.coarse = c.coarse && ref == Ref{Kind: ref.Kind}
+	c.memo = make(map[any]remembered, usualMemo)
+	c.kinds = make([]kindCoverage, 0, len(s.Coverage))
+	for ref, coverage := range s.Coverage {
+		if ref != (Ref{Kind: ref.Kind}) {
+			c.kinds = nil
+			break
+		}
+		c.kinds = append(c.kinds, kindCoverage{kind: ref.Kind, Coverage: coverage})
 	}
 	return &c
 }
@@ -158,8 +171,13 @@ func remember[T any](s *Snapshot, key any, compute func(*Snapshot) T) remembered
 
 // CoverageOf says whether the object was looked for.
 func (s *Snapshot) CoverageOf(r Ref) Coverage {
-	if s.coarse {
-		return s.Coverage[Ref{Kind: r.Kind}]
+	for i := range s.kinds {
+		if s.kinds[i].kind == r.Kind {
+			return s.kinds[i].Coverage
+		}
+	}
+	if s.kinds != nil {
+		return Coverage{}
 	}
 	if c, ok := s.Coverage[r]; ok {
 		return c

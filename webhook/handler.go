@@ -5,7 +5,6 @@ package webhook
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
@@ -135,7 +134,7 @@ func refuse(w http.ResponseWriter, log logr.Logger, err error) {
 var ingressKind = metav1.GroupVersionKind{Group: networkingv1.GroupName, Version: "v1", Kind: "Ingress"}
 
 // readReview reads the one AdmissionReview of a request, which must be about one of
-// the kinds.
+// the kinds. Its objects are parts of what was read, of which there is no copy.
 func readReview(w http.ResponseWriter, r *http.Request, kinds ...metav1.GroupVersionKind) (*admissionv1.AdmissionReview, error) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
@@ -159,15 +158,13 @@ func readReview(w http.ResponseWriter, r *http.Request, kinds ...metav1.GroupVer
 	if len(body) == 0 {
 		return nil, bad(http.StatusBadRequest, "body: must be an AdmissionReview, is empty")
 	}
-	review := &admissionv1.AdmissionReview{}
-	if err := json.Unmarshal(body, review); err != nil {
+	review, err := decodeReview(body)
+	if err != nil {
 		return nil, bad(http.StatusBadRequest, "body: not an AdmissionReview: %v", err)
 	}
 	if version := admissionv1.SchemeGroupVersion.String(); review.APIVersion != version || review.Kind != "AdmissionReview" {
 		return nil, bad(http.StatusBadRequest, "body: is %q of %q: must be AdmissionReview of %s", review.Kind, review.APIVersion, version)
 	}
-	// The review has copies. A Secret is not to stay here.
-	clear(body)
 	if review.Request == nil {
 		return nil, bad(http.StatusBadRequest, "request: must be set")
 	}
@@ -218,18 +215,21 @@ func (h *Handler) decide(ctx context.Context, review *admissionv1.AdmissionRevie
 	if d.operation != admissionv1.Create && d.operation != admissionv1.Update {
 		return d
 	}
-	ing, err := decodeIngress(review.Request.Object.Raw)
+	sent, err := decodeIngress(review.Request.Object.Raw, sentIngress{})
 	if err != nil {
 		d.verdict = d.rules.NoVerdict("request.object: " + err.Error())
 		return d
 	}
+	ing := sent.Ingress
 	d.ingress = ing
 	var old *networkingv1.Ingress
 	if d.operation == admissionv1.Update {
-		if old, err = decodeIngress(review.Request.OldObject.Raw); err != nil {
+		was, err := decodeIngress(review.Request.OldObject.Raw, sent)
+		if err != nil {
 			d.verdict = d.rules.NoVerdict("request.oldObject: " + err.Error())
 			return d
 		}
+		old = was.Ingress
 	}
 	if ing.DeletionTimestamp != nil || (old != nil && routing.SameRouting(old, ing) && sameIgnore(old, ing) && d.rules.SelectAlike(old.Labels, ing.Labels)) {
 		return d
@@ -256,38 +256,6 @@ func (d decision) shown() int {
 		return policy.MaxFindings
 	}
 	return d.policy.Shown()
-}
-
-func decodeIngress(raw []byte) (*networkingv1.Ingress, error) {
-	if len(raw) == 0 {
-		return nil, errors.New("must be set")
-	}
-	var sent sentIngress
-	if err := json.Unmarshal(raw, &sent); err != nil {
-		return nil, fmt.Errorf("not an Ingress: %w", err)
-	}
-	m := &sent.Metadata
-	return &networkingv1.Ingress{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: m.Name, GenerateName: m.GenerateName, Labels: m.Labels, Annotations: m.Annotations,
-			CreationTimestamp: m.CreationTimestamp, DeletionTimestamp: m.DeletionTimestamp,
-		},
-		Spec: sent.Spec,
-	}, nil
-}
-
-// sentIngress is what is read of an Ingress in a review. Managed fields and
-// status, which are most of it, are skipped.
-type sentIngress struct {
-	Metadata struct {
-		Name              string            `json:"name"`
-		GenerateName      string            `json:"generateName"`
-		Labels            map[string]string `json:"labels"`
-		Annotations       map[string]string `json:"annotations"`
-		CreationTimestamp metav1.Time       `json:"creationTimestamp"`
-		DeletionTimestamp *metav1.Time      `json:"deletionTimestamp"`
-	} `json:"metadata"`
-	Spec networkingv1.IngressSpec `json:"spec"`
 }
 
 // judge makes a verdict from the cache and, where it denies, once more from

@@ -41,22 +41,8 @@ func (noRights) May(context.Context, authenticationv1.UserInfo, authorizationv1.
 // roundTrips times both handlers, one request of each in turn, over one HTTP/2
 // connection as the API server keeps it.
 func roundTrips(ctx context.Context, out io.Writer, size, requests int) error {
-	world, err := staticWorld(size)
+	handler, err := routegateHandler(size)
 	if err != nil {
-		return err
-	}
-	metrics, err := webhook.NewMetrics(prometheus.NewRegistry())
-	if err != nil {
-		return err
-	}
-	rules, err := policy.File{}.Compile(checks.All())
-	if err != nil {
-		return err
-	}
-	handler := &webhook.Handler{
-		Cluster: world, Authorizer: noRights{}, Metrics: metrics, Log: logr.Discard(), Rules: func() *policy.Rules { return rules },
-	}
-	if err := handler.Validate(); err != nil {
 		return err
 	}
 	pair, bundle, err := certs.SelfSigned([]string{"127.0.0.1"})
@@ -111,6 +97,26 @@ func roundTrips(ctx context.Context, out io.Writer, size, requests int) error {
 	}
 	stop()
 	return <-stopped
+}
+
+// routegateHandler answers reviews among so many objects of each kind.
+func routegateHandler(size int) (*webhook.Handler, error) {
+	world, err := staticWorld(size)
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := webhook.NewMetrics(prometheus.NewRegistry())
+	if err != nil {
+		return nil, err
+	}
+	rules, err := policy.File{}.Compile(checks.All())
+	if err != nil {
+		return nil, err
+	}
+	handler := &webhook.Handler{
+		Cluster: world, Authorizer: noRights{}, Metrics: metrics, Log: logr.Discard(), Rules: func() *policy.Rules { return rules },
+	}
+	return handler, handler.Validate()
 }
 
 func staticWorld(size int) (*cluster.Static, error) {
