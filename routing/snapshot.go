@@ -3,6 +3,7 @@
 package routing
 
 import (
+	"cmp"
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -23,6 +24,11 @@ const (
 type Key struct {
 	Namespace string
 	Name      string
+}
+
+// Compare orders by namespace, then by name.
+func (k Key) Compare(other Key) int {
+	return cmp.Or(cmp.Compare(k.Namespace, other.Namespace), cmp.Compare(k.Name, other.Name))
 }
 
 // Snapshot is the cluster around one Ingress, as data. It holds only the

@@ -439,6 +439,7 @@ func serve(ctx context.Context, o *serveOptions) error {
 		},
 		Workloads: workloads,
 		Followed:  o.audit.enabled,
+		Users:     len(o.reverse) > 0,
 		LiveReads: o.liveReads,
 		Log:       log.WithName("cluster"),
 		Metrics:   registry,

@@ -86,7 +86,7 @@ func fillOurs(ctx context.Context, config *rest.Config) (any, func(), error) {
 		return nil, nil, err
 	}
 	cl, err := cluster.New(cluster.Config{
-		Client: kube, SecretAccess: cluster.SecretsFull, LiveReads: 1, Log: logr.Discard(), Metrics: prometheus.NewRegistry(),
+		Client: kube, SecretAccess: cluster.SecretsFull, Users: true, LiveReads: 1, Log: logr.Discard(), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		return nil, nil, err

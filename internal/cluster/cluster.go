@@ -13,20 +13,13 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
-	coreinformers "k8s.io/client-go/informers/core/v1"
-	discoveryinformers "k8s.io/client-go/informers/discovery/v1"
-	"k8s.io/client-go/informers/internalinterfaces"
-	networkinginformers "k8s.io/client-go/informers/networking/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/routegate/routegate/internal/settings"
@@ -82,8 +75,8 @@ type Config struct {
 	// Workloads run the controllers of which the settings are read; settings.Workload
 	// says which rights that needs. It is never waited for.
 	Workloads []settings.Workload
-	// Followed keeps what Follow needs.
-	Followed bool
+	// Followed keeps what Follow needs, and Users what UsersOf does.
+	Followed, Users bool
 	// LiveReads is the number of live reads at a time, over all requests.
 	LiveReads int
 	// Log receives one line for each kind that cannot be read, and one when it
@@ -137,19 +130,6 @@ type Cluster struct {
 	liveReads *prometheus.CounterVec
 }
 
-// watched is one kind and the informer that keeps it: in one namespace, or in the
-// whole cluster where that is empty. Of the kind Namespace, it is the one of that
-// name.
-type watched struct {
-	kind      routing.Kind
-	namespace string
-	informer  cache.SharedIndexInformer
-
-	mu      sync.Mutex
-	reason  string // why the last list or watch failed; empty when it did not
-	refused bool   // one has failed for want of a right
-}
-
 // New returns a Cluster that has read nothing yet; Start fills it. The metrics
 // are registered at once.
 func New(c Config) (*Cluster, error) {
@@ -174,41 +154,25 @@ func New(c Config) (*Cluster, error) {
 		}, []string{"kind", "result"}),
 	}
 	for _, kind := range stored {
-		cl.store[kind] = cache.NewIndexer(cache.MetaNamespaceKeyFunc, indexersFor(kind))
+		cl.store[kind] = newObjects(indexesFor(kind))
+	}
+	if c.Followed {
+		cl.store.index(followIndexes())
+	}
+	if c.Followed || c.Users {
+		cl.store.index(usersIndex())
 	}
 	cl.frozen = newFrozen(cl.follower.tellAll)
 	cl.controllers = newControllers(c.Settings, c.Workloads, c.Log, func() {
-		cl.frozen.mark(cl.store[routing.Ingresses].ListIndexFuncValues(byHost))
+		cl.frozen.mark(cl.store[routing.Ingresses].valuesOf(byHost))
 		cl.follower.tellAll()
 	})
+	for _, s := range sourcesFor(c) {
+		cl.kinds[s.kind] = append(cl.kinds[s.kind], cl.watch(s))
+	}
 	collectors := []prometheus.Collector{cl.liveReads}
-	for _, w := range watchedFor(c) {
-		if err := w.informer.SetTransform(cl.slimmer.slim); err != nil {
-			return nil, fmt.Errorf("cluster: %s: %w", w.kind, err)
-		}
-		if err := w.informer.SetWatchErrorHandlerWithContext(cl.watchFailed(w)); err != nil {
-			return nil, fmt.Errorf("cluster: %s: %w", w.kind, err)
-		}
-		cl.kinds[w.kind] = append(cl.kinds[w.kind], w)
-	}
 	for kind, all := range cl.kinds {
-		cl.store[kind] = objectsOf(all)
 		collectors = append(collectors, gauges(kind, all)...)
-	}
-	for _, w := range cl.kinds[routing.IngressClasses] {
-		if _, err := w.informer.AddEventHandler(cl.frozen.classHandler(cl.store)); err != nil {
-			return nil, fmt.Errorf("cluster: %s: %w", routing.IngressClasses, err)
-		}
-	}
-	for _, w := range cl.kinds[routing.Ingresses] {
-		if c.Followed {
-			if err := w.informer.AddIndexers(followIndexers()); err != nil {
-				return nil, fmt.Errorf("cluster: %s: %w", routing.Ingresses, err)
-			}
-		}
-		if _, err := w.informer.AddEventHandler(cl.frozen.handler()); err != nil {
-			return nil, fmt.Errorf("cluster: %s: %w", routing.Ingresses, err)
-		}
 	}
 	for _, collector := range collectors {
 		if err := c.Metrics.Register(collector); err != nil {
@@ -217,48 +181,6 @@ func New(c Config) (*Cluster, error) {
 	}
 	return cl, nil
 }
-
-// watchedFor returns what is to be watched, each kind in the order of the
-// namespaces.
-func watchedFor(c Config) []*watched {
-	const never = time.Duration(0)
-	notHelm := internalinterfaces.TweakListOptionsFunc(func(o *metav1.ListOptions) {
-		o.FieldSelector = fields.OneTermNotEqualSelector("type", helmRelease).String()
-	})
-	var all []*watched
-	add := func(kind routing.Kind, namespace string, informer cache.SharedIndexInformer) {
-		all = append(all, &watched{kind: kind, namespace: namespace, informer: informer})
-	}
-	add(routing.IngressClasses, metav1.NamespaceAll, networkinginformers.NewIngressClassInformer(c.Client, never, indexersFor(routing.IngressClasses)))
-	if len(c.Namespaces) == 0 {
-		add(routing.Namespaces, metav1.NamespaceAll, coreinformers.NewNamespaceInformer(c.Client, never, indexersFor(routing.Namespaces)))
-	}
-	for _, name := range namespacesByName(c.Namespaces, c.Settings.ControllerPods) {
-		add(routing.Namespaces, name, coreinformers.NewFilteredNamespaceInformer(c.Client, never, indexersFor(routing.Namespaces), named(name)))
-	}
-	namespaces := c.Namespaces
-	if len(namespaces) == 0 {
-		namespaces = []string{metav1.NamespaceAll}
-	}
-	for _, ns := range namespaces {
-		add(routing.Ingresses, ns, networkinginformers.NewIngressInformer(c.Client, ns, never, indexersFor(routing.Ingresses)))
-		add(routing.Services, ns, coreinformers.NewServiceInformer(c.Client, ns, never, indexersFor(routing.Services)))
-		add(routing.EndpointSlices, ns, discoveryinformers.NewEndpointSliceInformer(c.Client, ns, never, indexersFor(routing.EndpointSlices)))
-		if len(c.Settings.ControllerPods) > 0 {
-			add(routing.NetworkPolicies, ns, networkinginformers.NewNetworkPolicyInformer(c.Client, ns, never, indexersFor(routing.NetworkPolicies)))
-		}
-		switch c.SecretAccess {
-		case SecretsFull:
-			add(routing.Secrets, ns, coreinformers.NewFilteredSecretInformer(c.Client, ns, never, indexersFor(routing.Secrets), notHelm))
-		case SecretsMetadata:
-			add(routing.Secrets, ns, metadatainformer.NewFilteredMetadataInformer(c.Metadata, secretResource, ns, never,
-				indexersFor(routing.Secrets), metadatainformer.TweakListOptionsFunc(notHelm)).Informer())
-		}
-	}
-	return all
-}
-
-var secretResource = corev1.SchemeGroupVersion.WithResource("secrets")
 
 func gauges(kind routing.Kind, all []*watched) []prometheus.Collector {
 	labels := prometheus.Labels{"kind": string(kind)}
@@ -280,27 +202,8 @@ func gauges(kind routing.Kind, all []*watched) []prometheus.Collector {
 			Help:        "Objects of the kind in the cache.",
 			ConstLabels: labels,
 		}, func() float64 {
-			objects := 0
-			for _, w := range all {
-				objects += len(w.informer.GetIndexer().ListKeys())
-			}
-			return float64(objects)
+			return float64(all[0].objects.size())
 		}),
-	}
-}
-
-// watchFailed notes why a kind cannot be read. The informer tries again by
-// itself, with growing pauses.
-func (c *Cluster) watchFailed(w *watched) cache.WatchErrorHandlerWithContext {
-	return func(_ context.Context, _ *cache.Reflector, err error) {
-		reason := reasonOf(err)
-		w.mu.Lock()
-		changed := reason != w.reason
-		w.reason, w.refused = reason, w.refused || apierrors.IsForbidden(err)
-		w.mu.Unlock()
-		if changed {
-			c.log.Info("cannot read a kind; trying again", "kind", w.kind, "namespace", w.namespace, "reason", reason, "error", err.Error())
-		}
 	}
 }
 
@@ -384,13 +287,6 @@ func missing(all []*watched) string {
 	return refused
 }
 
-func (w *watched) describe(coverage routing.Coverage) string {
-	if w.namespace == "" {
-		return fmt.Sprintf("%s (%s)", w.kind, coverage.Reason)
-	}
-	return fmt.Sprintf("%s of namespace %q (%s)", w.kind, w.namespace, coverage.Reason)
-}
-
 // Synced reports whether every kind, required or not, has been read.
 func (c *Cluster) Synced() bool {
 	for _, all := range c.kinds {
@@ -401,24 +297,6 @@ func (c *Cluster) Synced() bool {
 		}
 	}
 	return true
-}
-
-func (w *watched) isRefused() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.refused
-}
-
-func (w *watched) coverage() routing.Coverage {
-	if w.informer.HasSynced() {
-		return routing.Coverage{Read: true}
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.reason == "" {
-		return routing.Coverage{Reason: "not read yet"}
-	}
-	return routing.Coverage{Reason: w.reason}
 }
 
 // Snapshot returns the cluster around the references, from the cache. The
@@ -445,7 +323,8 @@ func (c *Cluster) Snapshot(ctx context.Context, refs routing.References, confirm
 
 // UsersOf returns the Ingresses that name the Service, Secret or IngressClass and are
 // not being deleted, from the cache, sorted by namespace and name. It is an error that
-// the Ingresses have not been read, those of all namespaces for an IngressClass.
+// the Ingresses have not been read, those of all namespaces for an IngressClass. The
+// Cluster must have been made with Config.Users.
 func (c *Cluster) UsersOf(ref routing.Ref) ([]*networkingv1.Ingress, error) {
 	w := c.kinds[routing.Ingresses][0]
 	if !c.scope.whole() {
@@ -608,7 +487,7 @@ func (c *Cluster) readLive(ctx context.Context, ref routing.Ref) (any, error) {
 	case routing.EndpointSlices:
 		return c.readSlices(ctx, ref)
 	case routing.Pods:
-		svc := get[routing.Service](c.store, routing.Services, ref.Namespace+"/"+ref.Name)
+		svc := get[routing.Service](c.store, routing.Services, keyOf(ref.Namespace, ref.Name))
 		if svc == nil || !c.readPods {
 			return nil, nil
 		}

@@ -198,9 +198,7 @@ func ReadFile(name string) (*Static, error) {
 		if c := secret.Certificate; c != nil {
 			facts.Certificate = &routing.CertificateFacts{CommonName: c.CommonName, DNSNames: c.DNSNames, NotBefore: c.NotBefore, NotAfter: c.NotAfter}
 		}
-		if err := s.objects[routing.Secrets].Update(facts); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
+		s.store[routing.Secrets].put(facts)
 	}
 	return s, nil
 }

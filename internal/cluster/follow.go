@@ -19,14 +19,14 @@ import (
 // holds. It is kept only for those who follow.
 const byLookup = "lookup"
 
-// followIndexers are the indexes of Ingresses that follow needs on top.
-func followIndexers() cache.Indexers {
-	return cache.Indexers{
+// followIndexes are the indexes of Ingresses that follow needs on top.
+func followIndexes() map[string]indexFunc {
+	return map[string]indexFunc{
 		byLookup: ofIngress(func(ing *networkingv1.Ingress) []string {
 			refs := routing.ReferencesOf(ing)
 			return append(refs.Hosts, refs.Near...)
 		}),
-		cache.NamespaceIndex: cache.MetaNamespaceIndexFunc,
+		byNamespace: ofIngress(func(ing *networkingv1.Ingress) []string { return []string{ing.Namespace} }),
 	}
 }
 
@@ -55,13 +55,13 @@ func (f *follower) tellAll() {
 
 // tell tells of an object that was replaced, made (before is nil) or deleted (after is
 // nil).
-func (f *follower) tell(s store, settings routing.Settings, before, after any) {
+func (f *follower) tell(s store, settings func() routing.Settings, before, after any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.changed == nil || sameObject(before, after) {
 		return
 	}
-	keys, all := s.affected(settings, before, after)
+	keys, all := s.affected(settings(), before, after)
 	if all {
 		f.all()
 		return
@@ -100,13 +100,13 @@ func (s store) affected(settings routing.Settings, before, after any) (map[routi
 	keys := map[routing.Key]struct{}{}
 	add := func(ingresses []*networkingv1.Ingress) {
 		for _, ing := range ingresses {
-			keys[keyOf(ing)] = struct{}{}
+			keys[keyOfIngress(ing)] = struct{}{}
 		}
 	}
 	for _, obj := range []any{before, after} {
 		switch o := obj.(type) {
 		case *networkingv1.Ingress:
-			keys[keyOf(o)] = struct{}{}
+			keys[keyOfIngress(o)] = struct{}{}
 			add(s.around([]*networkingv1.Ingress{o}))
 		case *routing.IngressClass:
 			// Whom a class concerns is not seen by its name alone.
@@ -124,9 +124,9 @@ func (s store) affected(settings routing.Settings, before, after any) (map[routi
 			if slices.ContainsFunc(settings.ControllerPods, func(p routing.ControllerPods) bool { return p.Namespace == o.Name }) {
 				return nil, true
 			}
-			add(indexed[networkingv1.Ingress](s, routing.Ingresses, cache.NamespaceIndex, o.Name))
+			add(indexed[networkingv1.Ingress](s, routing.Ingresses, byNamespace, o.Name))
 		case *routing.NetworkPolicy:
-			add(indexed[networkingv1.Ingress](s, routing.Ingresses, cache.NamespaceIndex, o.Namespace))
+			add(indexed[networkingv1.Ingress](s, routing.Ingresses, byNamespace, o.Namespace))
 		}
 	}
 	return keys, false
@@ -157,10 +157,6 @@ func (s store) around(ingresses []*networkingv1.Ingress) []*networkingv1.Ingress
 	return found
 }
 
-func keyOf(ing *networkingv1.Ingress) routing.Key {
-	return routing.Key{Namespace: ing.Namespace, Name: ing.Name}
-}
-
 // Ingress returns the Ingress of that name from the cache, nil where there is none.
 func (c *Cluster) Ingress(key routing.Key) *networkingv1.Ingress {
 	return c.store.ingress(key)
@@ -168,22 +164,11 @@ func (c *Cluster) Ingress(key routing.Key) *networkingv1.Ingress {
 
 // IngressKeys names all Ingresses in the cache, in no order.
 func (c *Cluster) IngressKeys() []routing.Key {
-	return c.store.ingressKeys()
+	return c.store[routing.Ingresses].keys()
 }
 
 func (s store) ingress(key routing.Key) *networkingv1.Ingress {
-	return get[networkingv1.Ingress](s, routing.Ingresses, key.Namespace+"/"+key.Name)
-}
-
-func (s store) ingressKeys() []routing.Key {
-	objs := s[routing.Ingresses].List()
-	keys := make([]routing.Key, 0, len(objs))
-	for _, obj := range objs {
-		if ing, ok := obj.(*networkingv1.Ingress); ok {
-			keys = append(keys, keyOf(ing))
-		}
-	}
-	return keys
+	return get[networkingv1.Ingress](s, routing.Ingresses, key)
 }
 
 // Follow waits until everything without which nothing can be judged has been read.
@@ -202,33 +187,6 @@ func (c *Cluster) Follow(ctx context.Context, changed func(routing.Key), everyth
 	var all []*watched
 	for _, of := range c.kinds {
 		all = append(all, of...)
-	}
-	for _, w := range all {
-		tell := func(before, after any) {
-			c.follower.tell(c.store, c.controllers.settings(), before, after)
-		}
-		registration, err := w.informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
-			AddFunc: func(obj any, isInInitialList bool) {
-				if !isInInitialList {
-					tell(nil, obj)
-				}
-			},
-			UpdateFunc: tell,
-			DeleteFunc: func(obj any) {
-				if last, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-					obj = last.Obj
-				}
-				tell(obj, nil)
-			},
-		})
-		if err != nil {
-			// The informer has stopped, and so will the follower.
-			continue
-		}
-		defer func() {
-			// It fails only for a registration of another informer.
-			_ = w.informer.RemoveEventHandler(registration)
-		}()
 	}
 	everything()
 	var late sync.WaitGroup
@@ -252,15 +210,14 @@ func (s *Static) Ingress(key routing.Key) *networkingv1.Ingress {
 
 // IngressKeys names all Ingresses, in no order.
 func (s *Static) IngressKeys() []routing.Key {
-	return s.store.ingressKeys()
+	return s.store[routing.Ingresses].keys()
 }
 
 // Follow is what it is of a Cluster, for objects that are applied and deleted by the
 // same goroutine. It returns at once, having called all, and is for one follower, for
 // good.
 func (s *Static) Follow(_ context.Context, changed func(routing.Key), all func()) {
-	// It fails only for an index that is there already.
-	_ = s.objects[routing.Ingresses].AddIndexers(followIndexers())
+	s.store.index(followIndexes())
 	s.follower.set(changed, all)
 	all()
 }

@@ -12,7 +12,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/routegate/routegate/routing"
 )
@@ -54,30 +53,19 @@ func newFrozen(onChange func()) *frozen {
 	return &frozen{marked: make(chan struct{}, 1), onChange: onChange}
 }
 
-// handler marks what events are about.
-func (f *frozen) handler() cache.ResourceEventHandler {
-	return cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { f.changed(nil, ingressOf(obj)) },
-		UpdateFunc: func(before, after any) { f.changed(ingressOf(before), ingressOf(after)) },
-		DeleteFunc: func(obj any) { f.changed(ingressOf(obj), nil) },
+// told marks what a change of an Ingress or of an IngressClass is about. Before is nil for
+// a new one, after for one that is gone.
+func (f *frozen) told(s store, before, after any) {
+	wasIngress, _ := before.(*networkingv1.Ingress)
+	isIngress, _ := after.(*networkingv1.Ingress)
+	if wasIngress != nil || isIngress != nil {
+		f.changed(wasIngress, isIngress)
 	}
-}
-
-// classHandler marks what events about IngressClasses are about.
-func (f *frozen) classHandler(s store) cache.ResourceEventHandler {
-	return cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { f.classChanged(s, nil, classOf(obj)) },
-		UpdateFunc: func(before, after any) { f.classChanged(s, classOf(before), classOf(after)) },
-		DeleteFunc: func(obj any) { f.classChanged(s, classOf(obj), nil) },
+	wasClass, _ := before.(*routing.IngressClass)
+	isClass, _ := after.(*routing.IngressClass)
+	if wasClass != nil || isClass != nil {
+		f.classChanged(s, wasClass, isClass)
 	}
-}
-
-func classOf(obj any) *routing.IngressClass {
-	if last, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		obj = last.Obj
-	}
-	class, _ := obj.(*routing.IngressClass)
-	return class
 }
 
 // classChanged marks the hosts of the Ingresses that name the class; either may be nil.
@@ -95,14 +83,6 @@ func (f *frozen) classChanged(s store, before, after *routing.IngressClass) {
 		}
 	}
 	f.mark(hosts)
-}
-
-func ingressOf(obj any) *networkingv1.Ingress {
-	if last, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		obj = last.Obj
-	}
-	ing, _ := obj.(*networkingv1.Ingress)
-	return ing
 }
 
 // changed marks the hosts of an Ingress that changed; either may be nil.
@@ -288,7 +268,7 @@ func (s store) classes(settings routing.Settings) *routing.Snapshot {
 		Classes:  map[string]*routing.IngressClass{},
 		Coverage: map[routing.Ref]routing.Coverage{{Kind: routing.IngressClasses}: {Read: true}},
 	}
-	for _, obj := range s[routing.IngressClasses].List() {
+	for _, obj := range s[routing.IngressClasses].all() {
 		if class, ok := obj.(*routing.IngressClass); ok {
 			snap.Classes[class.Name] = class
 		}

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/routegate/routegate/routing"
 )
@@ -114,67 +113,4 @@ func (c *Cluster) watchedIn(kind routing.Kind, namespace string) *watched {
 		}
 	}
 	return nil
-}
-
-// objects is what is read of the objects of one kind.
-type objects interface {
-	GetByKey(key string) (obj any, exists bool, err error)
-	ByIndex(index, value string) ([]any, error)
-	ListIndexFuncValues(index string) []string
-	List() []any
-	ListKeys() []string
-}
-
-// objectsOf returns what all informers of one kind hold.
-func objectsOf(all []*watched) objects {
-	if len(all) == 1 {
-		return all[0].informer.GetIndexer()
-	}
-	u := make(union, len(all))
-	for i, w := range all {
-		u[i] = w.informer.GetIndexer()
-	}
-	return u
-}
-
-// union is the objects of one kind in several namespaces.
-type union []cache.Indexer
-
-// GetByKey looks in one after the other, as a key is in one of them at most.
-func (u union) GetByKey(key string) (any, bool, error) {
-	for _, indexer := range u {
-		if obj, exists, err := indexer.GetByKey(key); exists || err != nil {
-			return obj, exists, err
-		}
-	}
-	return nil, false, nil
-}
-
-func (u union) ByIndex(index, value string) ([]any, error) {
-	var all []any
-	for _, indexer := range u {
-		found, err := indexer.ByIndex(index, value)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, found...)
-	}
-	return all, nil
-}
-
-// ListIndexFuncValues may hold a value more than once.
-func (u union) ListIndexFuncValues(index string) []string {
-	return gather(u, func(indexer cache.Indexer) []string { return indexer.ListIndexFuncValues(index) })
-}
-
-func (u union) List() []any { return gather(u, cache.Indexer.List) }
-
-func (u union) ListKeys() []string { return gather(u, cache.Indexer.ListKeys) }
-
-func gather[T any](u union, of func(cache.Indexer) []T) []T {
-	var all []T
-	for _, indexer := range u {
-		all = append(all, of(indexer)...)
-	}
-	return all
 }

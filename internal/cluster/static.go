@@ -20,7 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/routegate/routegate/internal/settings"
 	"github.com/routegate/routegate/routing"
@@ -37,8 +36,7 @@ type Static struct {
 	Known   []settings.Known
 	Unknown []error
 
-	objects  map[routing.Kind]cache.Indexer
-	store    store // of the same objects
+	store    store
 	frozen   *frozen
 	follower *follower
 	coverage map[routing.Ref]routing.Coverage
@@ -52,12 +50,12 @@ func NewStatic(kinds ...routing.Kind) *Static {
 			return slices.Contains(routing.OptionalKinds(), kind)
 		})
 	}
-	s := &Static{objects: map[routing.Kind]cache.Indexer{}, store: store{}, follower: &follower{}, coverage: map[routing.Ref]routing.Coverage{}}
+	s := &Static{store: store{}, follower: &follower{}, coverage: map[routing.Ref]routing.Coverage{}}
 	s.frozen = newFrozen(s.follower.tellAll)
 	for _, kind := range stored {
-		s.objects[kind] = cache.NewIndexer(cache.MetaNamespaceKeyFunc, indexersFor(kind))
-		s.store[kind] = s.objects[kind]
+		s.store[kind] = newObjects(indexesFor(kind))
 	}
+	s.store.index(usersIndex())
 	for _, kind := range routing.OptionalKinds() {
 		s.coverage[routing.Ref{Kind: kind}] = notWanted
 	}
@@ -75,28 +73,25 @@ func (s *Static) Apply(obj metav1.Object) error {
 	if !ok || isHelmRelease(obj) {
 		return nil
 	}
-	kept, err := slimmer(nil).slim(obj)
+	slim, err := slimmer(nil).slim(obj)
 	if err != nil {
 		return err
+	}
+	kept, ok := slim.(metav1.Object)
+	if !ok {
+		return fmt.Errorf("cannot keep an object of type %T", slim)
 	}
 	if ing, ok := kept.(*networkingv1.Ingress); ok {
 		// Rules of a policy may select by any label.
 		ing.Labels = obj.GetLabels()
-		s.frozen.changed(get[networkingv1.Ingress](s.store, kind, key(ing)), ing)
 	}
-	if class, ok := kept.(*routing.IngressClass); ok {
-		s.frozen.classChanged(s.store, get[routing.IngressClass](s.store, kind, key(class)), class)
-	}
-	before, _, err := s.objects[kind].GetByKey(key(obj))
-	if err != nil {
-		return err
-	}
-	if err := s.objects[kind].Update(kept); err != nil {
-		return err
-	}
-	s.follower.tell(s.store, s.Settings, before, kept)
+	before := s.store[kind].put(kept)
+	s.frozen.told(s.store, before, kept)
+	s.follower.tell(s.store, s.settings, before, kept)
 	return nil
 }
+
+func (s *Static) settings() routing.Settings { return s.Settings }
 
 // Get returns what is kept of the object of that kind, namespace and name, nil where
 // there is none.
@@ -105,12 +100,7 @@ func (s *Static) Get(obj metav1.Object) metav1.Object {
 	if !ok {
 		return nil
 	}
-	kept, _, err := s.store[kind].GetByKey(key(obj))
-	if err != nil {
-		// The error of a thread-safe store is always nil.
-		return nil
-	}
-	found, _ := kept.(metav1.Object)
+	found, _ := s.store[kind].get(keyOf(obj.GetNamespace(), obj.GetName())).(metav1.Object)
 	return found
 }
 
@@ -126,7 +116,7 @@ func (s *Static) Cover(ref routing.Ref, coverage routing.Coverage) {
 
 // Has reports whether there is any object of the kind.
 func (s *Static) Has(kind routing.Kind) bool {
-	return len(s.store[kind].ListKeys()) > 0
+	return s.store[kind].size() > 0
 }
 
 // DefaultClass returns the IngressClass that the API server fills in, nil where
@@ -147,20 +137,12 @@ func (s *Static) Delete(obj metav1.Object) error {
 	if !ok {
 		return nil
 	}
-	existing, found, err := s.store[kind].GetByKey(key(obj))
-	if err != nil || !found {
-		return err
+	existing := s.store[kind].remove(keyOf(obj.GetNamespace(), obj.GetName()))
+	if existing == nil {
+		return nil
 	}
-	switch obj := existing.(type) {
-	case *networkingv1.Ingress:
-		s.frozen.changed(obj, nil)
-	case *routing.IngressClass:
-		s.frozen.classChanged(s.store, obj, nil)
-	}
-	if err := s.objects[kind].Delete(existing); err != nil {
-		return err
-	}
-	s.follower.tell(s.store, s.Settings, existing, nil)
+	s.frozen.told(s.store, existing, nil)
+	s.follower.tell(s.store, s.settings, existing, nil)
 	return nil
 }
 
@@ -179,7 +161,7 @@ func (s *Static) UsersOf(ref routing.Ref) ([]*networkingv1.Ingress, error) {
 // Around returns the cluster around the references.
 func (s *Static) Around(refs routing.References) *routing.Snapshot {
 	snap := s.store.snapshot(refs, s.Settings, s.Now, maps.Clone(s.coverage))
-	for s.frozen.judge(s.store, func() routing.Settings { return s.Settings }, maxJudged) {
+	for s.frozen.judge(s.store, s.settings, maxJudged) {
 	}
 	snap.Frozen = s.frozen.all()
 	return snap
@@ -233,7 +215,7 @@ func (s *Static) Everything() (*routing.Snapshot, []*networkingv1.Ingress) {
 
 // each calls do for every object of a kind, in the order of their names.
 func each[T any](s *Static, kind routing.Kind, do func(*T)) {
-	for _, key := range slices.Sorted(slices.Values(s.store[kind].ListKeys())) {
+	for _, key := range slices.SortedFunc(slices.Values(s.store[kind].keys()), routing.Key.Compare) {
 		if obj := get[T](s.store, kind, key); obj != nil {
 			do(obj)
 		}

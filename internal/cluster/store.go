@@ -5,52 +5,62 @@ package cluster
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/routegate/routegate/routing"
 )
 
 // The indexes.
 const (
-	byService  = "service"  // EndpointSlices by namespace and Service
-	byHost     = "host"     // Ingresses by the hosts of their rules, "" for a rule without one, their aliases, and CatchAllHost
-	byUpstream = "upstream" // Ingresses by the names of their backends' upstreams
-	byObject   = "object"   // Ingresses by the Services, Secrets and IngressClass that they name, as objectKey has it
+	byNamespace = "namespace"
+	byService   = "service"  // EndpointSlices by namespace and Service
+	byHost      = "host"     // Ingresses by the hosts of their rules, "" for a rule without one, their aliases, and CatchAllHost
+	byUpstream  = "upstream" // Ingresses by the names of their backends' upstreams
+	byObject    = "object"   // Ingresses by the Services, Secrets and IngressClass that they name, as objectKey has it
 )
 
-// indexersFor are the indexes that a kind is kept with.
-func indexersFor(kind routing.Kind) cache.Indexers {
+// indexesFor are the indexes that a kind is always kept with.
+func indexesFor(kind routing.Kind) map[string]indexFunc {
 	switch kind {
 	case routing.Ingresses:
-		return cache.Indexers{byHost: ofIngress(namedHosts), byUpstream: ofIngress(func(ing *networkingv1.Ingress) []string {
+		return map[string]indexFunc{byHost: ofIngress(namedHosts), byUpstream: ofIngress(func(ing *networkingv1.Ingress) []string {
 			return routing.ReferencesOf(ing).Upstreams
-		}), byObject: ofIngress(namedObjects)}
+		})}
 	case routing.EndpointSlices:
-		return cache.Indexers{byService: func(obj any) ([]string, error) {
+		return map[string]indexFunc{byService: func(obj any) []string {
 			slice, ok := obj.(*routing.EndpointSlice)
 			if !ok || slice.Service == "" {
-				return nil, nil
+				return nil
 			}
-			return []string{slice.Namespace + "/" + slice.Service}, nil
+			return []string{slice.Namespace + "/" + slice.Service}
 		}}
 	case routing.Services, routing.Secrets, routing.Pods, routing.NetworkPolicies:
-		return cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
+		return map[string]indexFunc{byNamespace: func(obj any) []string {
+			o, ok := obj.(metav1.Object)
+			if !ok {
+				return nil
+			}
+			return []string{o.GetNamespace()}
+		}}
 	}
-	return cache.Indexers{}
+	return nil
 }
 
-func ofIngress(values func(*networkingv1.Ingress) []string) cache.IndexFunc {
-	return func(obj any) ([]string, error) {
+// usersIndex is the index of Ingresses that users needs.
+func usersIndex() map[string]indexFunc {
+	return map[string]indexFunc{byObject: ofIngress(namedObjects)}
+}
+
+func ofIngress(values func(*networkingv1.Ingress) []string) indexFunc {
+	return func(obj any) []string {
 		ing, ok := obj.(*networkingv1.Ingress)
 		if !ok {
-			return nil, nil
+			return nil
 		}
-		return values(ing), nil
+		return values(ing)
 	}
 }
 
@@ -95,26 +105,36 @@ func (s store) users(ref routing.Ref) []*networkingv1.Ingress {
 }
 
 // store is the objects that Snapshots are made of, by kind.
-type store map[routing.Kind]objects
+type store map[routing.Kind]*objects
 
-// get returns the object of that key, or nil.
-func get[T any](s store, kind routing.Kind, key string) *T {
-	obj, found, err := s[kind].GetByKey(key)
-	if err != nil || !found {
-		// The error of a thread-safe store is always nil.
-		return nil
+// index adds indexes of Ingresses.
+func (s store) index(indexes map[string]indexFunc) {
+	for name, of := range indexes {
+		s[routing.Ingresses].addIndex(name, of)
 	}
-	t, _ := obj.(*T)
+}
+
+// get returns the object of that name, or nil.
+func get[T any](s store, kind routing.Kind, at routing.Key) *T {
+	t, _ := s[kind].get(at).(*T)
 	return t
+}
+
+func keyOf(namespace, name string) routing.Key {
+	return routing.Key{Namespace: namespace, Name: name}
+}
+
+func keyOfIngress(ing *networkingv1.Ingress) routing.Key {
+	return keyOf(ing.Namespace, ing.Name)
 }
 
 // ingressesOf returns the Ingresses of a namespace, in the order of their names.
 func (s store) ingressesOf(namespace string) []*networkingv1.Ingress {
-	keys := slices.DeleteFunc(s[routing.Ingresses].ListKeys(), func(key string) bool { return !strings.HasPrefix(key, namespace+"/") })
-	slices.Sort(keys)
+	keys := slices.DeleteFunc(s[routing.Ingresses].keys(), func(at routing.Key) bool { return at.Namespace != namespace })
+	slices.SortFunc(keys, routing.Key.Compare)
 	found := make([]*networkingv1.Ingress, 0, len(keys))
-	for _, key := range keys {
-		if ing := get[networkingv1.Ingress](s, routing.Ingresses, key); ing != nil {
+	for _, at := range keys {
+		if ing := s.ingress(at); ing != nil {
 			found = append(found, ing)
 		}
 	}
@@ -141,14 +161,14 @@ func (s store) snapshot(refs routing.References, settings routing.Settings, now 
 		Pods:            make(map[routing.Key]*routing.ServicePods),
 		Coverage:        coverage,
 	}
-	for _, obj := range s[routing.IngressClasses].List() {
+	for _, obj := range s[routing.IngressClasses].all() {
 		if class, ok := obj.(*routing.IngressClass); ok {
 			snap.Classes[class.Name] = class
 		}
 	}
 	for _, name := range refs.Services {
 		key := routing.Key{Namespace: refs.Namespace, Name: name}
-		if svc := get[routing.Service](s, routing.Services, refs.Namespace+"/"+name); svc != nil {
+		if svc := get[routing.Service](s, routing.Services, keyOf(refs.Namespace, name)); svc != nil {
 			snap.Services[key] = svc
 		} else {
 			s.addNames(snap, routing.Services, refs.Namespace)
@@ -159,14 +179,14 @@ func (s store) snapshot(refs routing.References, settings routing.Settings, now 
 	}
 	for _, name := range refs.Secrets {
 		key := routing.Key{Namespace: refs.Namespace, Name: name}
-		if facts := get[routing.SecretFacts](s, routing.Secrets, refs.Namespace+"/"+name); facts != nil {
+		if facts := get[routing.SecretFacts](s, routing.Secrets, keyOf(refs.Namespace, name)); facts != nil {
 			snap.Secrets[key] = facts
 		} else {
 			s.addNames(snap, routing.Secrets, refs.Namespace)
 		}
 	}
 	for _, name := range refs.ConfigMaps {
-		if found := get[routing.ConfigMap](s, routing.ConfigMaps, refs.Namespace+"/"+name); found != nil {
+		if found := get[routing.ConfigMap](s, routing.ConfigMaps, keyOf(refs.Namespace, name)); found != nil {
 			snap.ConfigMaps[routing.Key{Namespace: refs.Namespace, Name: name}] = found
 		}
 	}
@@ -182,7 +202,7 @@ func (s store) snapshot(refs routing.References, settings routing.Settings, now 
 		snap.SharingUpstream[name] = indexed[networkingv1.Ingress](s, routing.Ingresses, byUpstream, name)
 	}
 	s.addCertificates(snap)
-	if ns := get[routing.Namespace](s, routing.Namespaces, refs.Namespace); ns != nil {
+	if ns := get[routing.Namespace](s, routing.Namespaces, keyOf("", refs.Namespace)); ns != nil {
 		snap.Namespaces[ns.Name] = ns
 	}
 	s.addPods(snap)
@@ -197,7 +217,7 @@ func (s store) addPods(snap *routing.Snapshot) {
 	}
 	for key, svc := range snap.Services {
 		if svc.Selecting() {
-			snap.Pods[key] = routing.PodsAround(svc, indexed[routing.Pod](s, routing.Pods, cache.NamespaceIndex, key.Namespace))
+			snap.Pods[key] = routing.PodsAround(svc, indexed[routing.Pod](s, routing.Pods, byNamespace, key.Namespace))
 		}
 	}
 }
@@ -209,10 +229,10 @@ func (s store) addNetworkPolicies(snap *routing.Snapshot, namespace string) {
 		return
 	}
 	snap.NetworkPolicies = map[string][]*routing.NetworkPolicy{
-		namespace: indexed[routing.NetworkPolicy](s, routing.NetworkPolicies, cache.NamespaceIndex, namespace),
+		namespace: indexed[routing.NetworkPolicy](s, routing.NetworkPolicies, byNamespace, namespace),
 	}
 	for _, pods := range snap.Settings.ControllerPods {
-		if ns := get[routing.Namespace](s, routing.Namespaces, pods.Namespace); ns != nil {
+		if ns := get[routing.Namespace](s, routing.Namespaces, keyOf("", pods.Namespace)); ns != nil {
 			snap.Namespaces[ns.Name] = ns
 		}
 	}
@@ -228,7 +248,7 @@ func (s store) addCertificates(snap *routing.Snapshot) {
 				if key.Name == "" || snap.Secrets[key] != nil {
 					continue
 				}
-				if facts := get[routing.SecretFacts](s, routing.Secrets, key.Namespace+"/"+key.Name); facts != nil {
+				if facts := get[routing.SecretFacts](s, routing.Secrets, key); facts != nil {
 					snap.Secrets[key] = facts
 				}
 			}
@@ -238,17 +258,12 @@ func (s store) addCertificates(snap *routing.Snapshot) {
 
 // indexed returns the objects that an index holds under a value.
 func indexed[T any](s store, kind routing.Kind, index, value string) []*T {
-	objs, err := s[kind].ByIndex(index, value)
-	if err != nil {
-		// The only error is an index that does not exist.
-		panic(err)
-	}
-	found := make([]*T, 0, len(objs))
-	for _, obj := range objs {
+	var found []*T
+	s[kind].each(index, value, func(obj any) {
 		if t, ok := obj.(*T); ok {
 			found = append(found, t)
 		}
-	}
+	})
 	return found
 }
 
@@ -259,16 +274,12 @@ func (s store) addNames(snap *routing.Snapshot, kind routing.Kind, namespace str
 	if _, done := snap.Names[at]; done {
 		return
 	}
-	objs, err := s[kind].ByIndex(cache.NamespaceIndex, namespace)
-	if err != nil {
-		panic(err)
-	}
-	names := make([]string, 0, min(len(objs), maxNames))
-	for _, obj := range objs[:min(len(objs), maxNames)] {
-		if o, ok := obj.(metav1.Object); ok {
+	var names []string
+	s[kind].each(byNamespace, namespace, func(obj any) {
+		if o, ok := obj.(metav1.Object); ok && len(names) < maxNames {
 			names = append(names, o.GetName())
 		}
-	}
+	})
 	if snap.Names == nil {
 		snap.Names = make(map[routing.Ref][]string)
 	}
@@ -332,12 +343,4 @@ func set[K comparable, T any](m map[K]*T, key K, obj any) {
 	} else {
 		delete(m, key)
 	}
-}
-
-// key is the key of an object in a store.
-func key(obj metav1.Object) string {
-	if obj.GetNamespace() == "" {
-		return obj.GetName()
-	}
-	return obj.GetNamespace() + "/" + obj.GetName()
 }

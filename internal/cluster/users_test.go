@@ -76,7 +76,7 @@ func TestUsersAreFoundByWhatTheyName(t *testing.T) {
 }
 
 func TestUsersAreNotKnownBeforeTheIngressesAreRead(t *testing.T) {
-	cl, err := cluster.New(cluster.Config{Client: fake.NewClientset(), SecretAccess: cluster.SecretsOff, LiveReads: 1, Log: logr.Discard(), Metrics: prometheus.NewRegistry()})
+	cl, err := cluster.New(cluster.Config{Client: fake.NewClientset(), SecretAccess: cluster.SecretsOff, Users: true, LiveReads: 1, Log: logr.Discard(), Metrics: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
 	}
