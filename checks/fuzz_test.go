@@ -200,7 +200,10 @@ func order(snap *routing.Snapshot, up int) {
 	orderObjects(snap.SharingUpstream, up)
 }
 
-func orderObjects[K comparable, T metav1.Object](lists map[K][]T, up int) {
+func orderObjects[K comparable, T interface {
+	GetNamespace() string
+	GetName() string
+}](lists map[K][]T, up int) {
 	for _, list := range lists {
 		slices.SortFunc(list, func(a, b T) int {
 			return up * cmp.Or(strings.Compare(a.GetNamespace(), b.GetNamespace()), strings.Compare(a.GetName(), b.GetName()))

@@ -6,21 +6,13 @@ import (
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 )
 
 // ServiceOf returns what is kept of a Service.
 func ServiceOf(s *corev1.Service) *Service {
 	return &Service{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace:         s.Namespace,
-			Name:              s.Name,
-			UID:               s.UID,
-			ResourceVersion:   s.ResourceVersion,
-			CreationTimestamp: s.CreationTimestamp,
-			DeletionTimestamp: s.DeletionTimestamp,
-		},
+		Meta:         MetaOf(&s.ObjectMeta),
 		Type:         s.Spec.Type,
 		ClusterIP:    s.Spec.ClusterIP,
 		ExternalName: s.Spec.ExternalName,

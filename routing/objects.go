@@ -47,6 +47,36 @@ type Ref struct {
 	Name      string
 }
 
+// Meta is what is kept of the metadata of a kind of which there are many objects: a
+// fifth of metav1.ObjectMeta.
+type Meta struct {
+	Namespace       string
+	Name            string
+	ResourceVersion string
+}
+
+// MetaOf returns what is kept of the metadata.
+func MetaOf(m *metav1.ObjectMeta) Meta {
+	return Meta{Namespace: m.Namespace, Name: m.Name, ResourceVersion: m.ResourceVersion}
+}
+
+// GetNamespace returns the namespace.
+func (m *Meta) GetNamespace() string { return m.Namespace }
+
+// GetName returns the name.
+func (m *Meta) GetName() string { return m.Name }
+
+// GetResourceVersion returns the resourceVersion of the last write that is seen.
+func (m *Meta) GetResourceVersion() string { return m.ResourceVersion }
+
+// SetResourceVersion sets the resourceVersion.
+func (m *Meta) SetResourceVersion(version string) { m.ResourceVersion = version }
+
+// GetObjectMeta makes metadata from which client-go takes the key of the object.
+func (m *Meta) GetObjectMeta() metav1.Object {
+	return &metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name, ResourceVersion: m.ResourceVersion}
+}
+
 // IngressClass is the part of a networking.k8s.io/v1 IngressClass that is read
 // here.
 type IngressClass struct {
@@ -69,7 +99,7 @@ func (c *IngressClass) DefaultsBefore(other *IngressClass) bool {
 
 // Service is the part of a core/v1 Service that is read here.
 type Service struct {
-	metav1.ObjectMeta
+	Meta
 	Type         corev1.ServiceType
 	ClusterIP    string
 	ExternalName string
@@ -88,7 +118,7 @@ func (s *Service) Selecting() bool {
 // EndpointSlice is the part of a discovery.k8s.io/v1 EndpointSlice that is
 // read here.
 type EndpointSlice struct {
-	metav1.ObjectMeta
+	Meta
 	// Service is the value of the label kubernetes.io/service-name.
 	Service     string
 	AddressType discoveryv1.AddressType

@@ -19,7 +19,7 @@ import (
 // SecretFacts is what may be remembered of a Secret: never a byte of a value
 // that is or could be a key.
 type SecretFacts struct {
-	metav1.ObjectMeta
+	Meta
 	// Type is the Secret's type. ingress-nginx does not look at it.
 	Type corev1.SecretType
 	// Keys are the names of the entries, sorted.
@@ -100,16 +100,7 @@ func coversName(pattern, host string) bool {
 // FactsOfMetadata returns what a Secret's metadata tell of it. What it holds is
 // left out.
 func FactsOfMetadata(meta *metav1.ObjectMeta) *SecretFacts {
-	return &SecretFacts{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace:         meta.Namespace,
-			Name:              meta.Name,
-			UID:               meta.UID,
-			ResourceVersion:   meta.ResourceVersion,
-			CreationTimestamp: meta.CreationTimestamp,
-		},
-		ManagedBy: managerOf(meta),
-	}
+	return &SecretFacts{Meta: MetaOf(meta), ManagedBy: managerOf(meta)}
 }
 
 // FactsOf computes the facts about a Secret. The result shares no memory with

@@ -3,6 +3,7 @@
 package routing_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -52,7 +53,7 @@ func TestFactsHoldNoValue(t *testing.T) {
 		Data: map[string][]byte{"tls.crt": []byte("sesame"), "tls.key": []byte("sesame"), "password": []byte("sesame")},
 	}
 	facts := routing.FactsOf(secret)
-	if text := strings.Join(append(facts.Keys, facts.Unusable, facts.ManagedBy), " ") + facts.String(); strings.Contains(text, "sesame") {
+	if text := strings.Join(append(facts.Keys, facts.Unusable, facts.ManagedBy), " ") + fmt.Sprintf("%+v", facts); strings.Contains(text, "sesame") {
 		t.Errorf("a value is in the facts: %s", text)
 	}
 	if got := strings.Join(facts.Keys, ","); got != "password,tls.crt,tls.key" {

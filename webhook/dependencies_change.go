@@ -61,7 +61,7 @@ func readChange(request *admissionv1.AdmissionRequest) (*change, error) {
 		meta, c.service = &old.ObjectMeta, &serviceChange{old: routing.ServiceOf(old)}
 		if after != nil {
 			c.service.new = routing.ServiceOf(after)
-			same = sameBut(*c.service.old, *c.service.new, func(s *routing.Service) { s.ObjectMeta = metav1.ObjectMeta{} })
+			same = sameBut(*c.service.old, *c.service.new, func(s *routing.Service) { s.Meta = routing.Meta{} })
 		}
 	case routing.Secrets:
 		old, after, err := bothOf[corev1.Secret](request)
@@ -71,7 +71,7 @@ func readChange(request *admissionv1.AdmissionRequest) (*change, error) {
 		meta, c.secret = &old.ObjectMeta, &secretChange{old: factsOf(old)}
 		if after != nil {
 			c.secret.new = factsOf(after)
-			same = sameBut(*c.secret.old, *c.secret.new, func(f *routing.SecretFacts) { f.ObjectMeta = metav1.ObjectMeta{} })
+			same = sameBut(*c.secret.old, *c.secret.new, func(f *routing.SecretFacts) { f.Meta = routing.Meta{} })
 		}
 	default:
 		// spec.controller of an IngressClass cannot be changed.

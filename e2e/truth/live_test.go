@@ -106,9 +106,9 @@ type live struct {
 	auditURL string
 
 	// What was written in this scenario: everything by reference, the versions by
-	// UID, and when a kind was written last.
+	// object, and when a kind was written last.
 	written  []reference
-	versions map[types.UID]string
+	versions map[routing.Ref]string
 	last     map[string]time.Time
 }
 
@@ -174,7 +174,7 @@ func startLive(ctx context.Context, t *testing.T) *live {
 func (l *live) playLive(ctx context.Context, s *scenario) (o opinion, err error) {
 	ctx, cancel := context.WithTimeout(ctx, scenarioTime)
 	defer cancel()
-	l.written, l.versions, l.last = nil, map[types.UID]string{}, map[string]time.Time{}
+	l.written, l.versions, l.last = nil, map[routing.Ref]string{}, map[string]time.Time{}
 	for i := range s.Objects {
 		if err := l.step(ctx, s, i, &o); err != nil {
 			return o, fmt.Errorf("objects[%d]: %w", i, err)
@@ -350,7 +350,7 @@ func (l *live) write(ctx context.Context, ref reference, manifest json.RawMessag
 	} else {
 		l.written = append(l.written, ref)
 	}
-	l.versions[obj.GetUID()] = obj.GetResourceVersion()
+	l.versions[routing.Ref{Kind: routing.Kind(obj.GetKind()), Namespace: obj.GetNamespace(), Name: obj.GetName()}] = obj.GetResourceVersion()
 	l.last[ref.Kind] = time.Now()
 	return nil
 }
@@ -423,8 +423,8 @@ func (l *live) judgeEnd(ctx context.Context, subject *networkingv1.Ingress) (sai
 		if err != nil {
 			return false, err
 		}
-		for _, obj := range objectsOf(snap) {
-			if latest, ours := l.versions[obj.GetUID()]; ours && latest != obj.GetResourceVersion() {
+		for ref, version := range versionsIn(snap) {
+			if latest, ours := l.versions[ref]; ours && latest != version {
 				return false, nil
 			}
 		}
@@ -436,25 +436,35 @@ func (l *live) judgeEnd(ctx context.Context, subject *networkingv1.Ingress) (sai
 	return l.judge(ctx, l.audit, subject, nil)
 }
 
-func objectsOf(snap *routing.Snapshot) (objs []metav1.Object) {
+// versionsIn returns the versions of the objects of a Snapshot.
+func versionsIn(snap *routing.Snapshot) map[routing.Ref]string {
+	versions := map[routing.Ref]string{}
+	add := func(kind routing.Kind, obj interface {
+		GetNamespace() string
+		GetName() string
+		GetResourceVersion() string
+	},
+	) {
+		versions[routing.Ref{Kind: kind, Namespace: obj.GetNamespace(), Name: obj.GetName()}] = obj.GetResourceVersion()
+	}
 	for _, class := range snap.Classes {
-		objs = append(objs, class)
+		add(routing.IngressClasses, class)
 	}
 	for _, service := range snap.Services {
-		objs = append(objs, service)
+		add(routing.Services, service)
 	}
 	for _, slicesOfService := range snap.Slices {
 		for _, slice := range slicesOfService {
-			objs = append(objs, slice)
+			add(routing.EndpointSlices, slice)
 		}
 	}
 	for _, secret := range snap.Secrets {
-		objs = append(objs, secret)
+		add(routing.Secrets, secret)
 	}
 	for _, sharing := range snap.Sharing {
 		for _, ing := range sharing {
-			objs = append(objs, ing)
+			add(routing.Ingresses, ing)
 		}
 	}
-	return objs
+	return versions
 }

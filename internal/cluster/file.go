@@ -110,13 +110,13 @@ func (s *Static) WriteFile(w io.Writer) error {
 		if failed != nil {
 			err = fmt.Errorf("the selector of Service %s/%s: %w", svc.Namespace, svc.Name, failed)
 		}
-		f.Services = append(f.Services, corev1.Service{ObjectMeta: svc.ObjectMeta, Spec: corev1.ServiceSpec{
+		f.Services = append(f.Services, corev1.Service{ObjectMeta: metadataOf(svc.Meta), Spec: corev1.ServiceSpec{
 			Type: svc.Type, ClusterIP: svc.ClusterIP, ExternalName: svc.ExternalName, Selector: selector, Ports: svc.Ports,
 		}})
 	})
 	each(s, routing.EndpointSlices, func(slice *routing.EndpointSlice) { f.EndpointSlices = append(f.EndpointSlices, apiSlice(slice)) })
 	each(s, routing.Secrets, func(facts *routing.SecretFacts) {
-		secret := fileSecret{Metadata: facts.ObjectMeta, Type: facts.Type, Keys: facts.Keys, Unusable: facts.Unusable, ManagedBy: facts.ManagedBy}
+		secret := fileSecret{Metadata: metadataOf(facts.Meta), Type: facts.Type, Keys: facts.Keys, Unusable: facts.Unusable, ManagedBy: facts.ManagedBy}
 		if c := facts.Certificate; c != nil {
 			secret.Certificate = &fileCertificate{CommonName: c.CommonName, DNSNames: c.DNSNames, NotBefore: c.NotBefore, NotAfter: c.NotAfter}
 		}
@@ -141,7 +141,7 @@ func (s *Static) WriteFile(w io.Writer) error {
 
 // apiSlice is the EndpointSlice that slimSlice makes the given one of.
 func apiSlice(slice *routing.EndpointSlice) discoveryv1.EndpointSlice {
-	api := discoveryv1.EndpointSlice{ObjectMeta: slice.ObjectMeta, AddressType: slice.AddressType, Endpoints: []discoveryv1.Endpoint{}}
+	api := discoveryv1.EndpointSlice{ObjectMeta: metadataOf(slice.Meta), AddressType: slice.AddressType, Endpoints: []discoveryv1.Endpoint{}}
 	if slice.Service != "" {
 		api.Labels = map[string]string{discoveryv1.LabelServiceName: slice.Service}
 	}
@@ -194,7 +194,7 @@ func ReadFile(name string) (*Static, error) {
 		}
 	}
 	for _, secret := range f.Secrets {
-		facts := &routing.SecretFacts{ObjectMeta: secret.Metadata, Type: secret.Type, Keys: secret.Keys, Unusable: secret.Unusable, ManagedBy: secret.ManagedBy}
+		facts := &routing.SecretFacts{Meta: routing.MetaOf(&secret.Metadata), Type: secret.Type, Keys: secret.Keys, Unusable: secret.Unusable, ManagedBy: secret.ManagedBy}
 		if c := secret.Certificate; c != nil {
 			facts.Certificate = &routing.CertificateFacts{CommonName: c.CommonName, DNSNames: c.DNSNames, NotBefore: c.NotBefore, NotAfter: c.NotAfter}
 		}
@@ -225,4 +225,8 @@ func (f *file) objects() []metav1.Object {
 		all = append(all, &f.Namespaces[i])
 	}
 	return all
+}
+
+func metadataOf(m routing.Meta) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name, ResourceVersion: m.ResourceVersion}
 }

@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/routegate/routegate/routing"
@@ -88,7 +87,7 @@ func withoutVersion(obj any) any {
 	}
 	c := reflect.New(v.Elem().Type())
 	c.Elem().Set(v.Elem())
-	if o, ok := c.Interface().(metav1.Object); ok {
+	if o, ok := c.Interface().(interface{ SetResourceVersion(string) }); ok {
 		o.SetResourceVersion("")
 	}
 	return c.Interface()

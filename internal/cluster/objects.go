@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/routegate/routegate/routing"
@@ -21,6 +20,12 @@ type objects struct {
 	mu      sync.RWMutex
 	byKey   map[routing.Key]any
 	indexes map[string]index
+}
+
+// kept is an object as it is kept.
+type kept interface {
+	GetNamespace() string
+	GetName() string
 }
 
 // index holds the objects under each of their values.
@@ -87,7 +92,7 @@ func (i index) valuesOf(obj any) []string {
 }
 
 // put adds an object, or replaces the one of its name, which it returns.
-func (o *objects) put(obj metav1.Object) (before any) {
+func (o *objects) put(obj kept) (before any) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	at := routing.Key{Namespace: obj.GetNamespace(), Name: obj.GetName()}

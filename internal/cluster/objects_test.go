@@ -118,15 +118,15 @@ func TestKnown(t *testing.T) {
 		namespaces.put(&routing.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	}
 	for _, test := range []struct {
-		of   watched
+		of   *watched
 		want []string
 	}{
-		{watched{kind: routing.Ingresses, objects: ingresses}, []string{"a/one", "a/two", "b/one"}},
-		{watched{kind: routing.Ingresses, namespace: "a", objects: ingresses}, []string{"a/one", "a/two"}},
-		{watched{kind: routing.Namespaces, objects: namespaces}, []string{"a", "b"}},
-		{watched{kind: routing.Namespaces, namespace: "b", objects: namespaces}, []string{"b"}},
+		{&watched{kind: routing.Ingresses, objects: ingresses}, []string{"a/one", "a/two", "b/one"}},
+		{&watched{kind: routing.Ingresses, namespace: "a", objects: ingresses}, []string{"a/one", "a/two"}},
+		{&watched{kind: routing.Namespaces, objects: namespaces}, []string{"a", "b"}},
+		{&watched{kind: routing.Namespaces, namespace: "b", objects: namespaces}, []string{"b"}},
 	} {
-		k := known{&test.of}
+		k := known{test.of}
 		keys := slices.Sorted(slices.Values(k.ListKeys()))
 		if !slices.Equal(keys, test.want) {
 			t.Errorf("%s of %q: known are %v, want %v", test.of.kind, test.of.namespace, keys, test.want)

@@ -92,7 +92,7 @@ func (s slimmer) ingress(ing *networkingv1.Ingress) *networkingv1.Ingress {
 
 func slimSlice(s *discoveryv1.EndpointSlice) *routing.EndpointSlice {
 	kept := &routing.EndpointSlice{
-		ObjectMeta:  slimMeta(&s.ObjectMeta),
+		Meta:        routing.MetaOf(&s.ObjectMeta),
 		Service:     s.Labels[discoveryv1.LabelServiceName],
 		AddressType: s.AddressType,
 	}

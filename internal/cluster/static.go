@@ -77,7 +77,7 @@ func (s *Static) Apply(obj metav1.Object) error {
 	if err != nil {
 		return err
 	}
-	kept, ok := slim.(metav1.Object)
+	kept, ok := slim.(kept)
 	if !ok {
 		return fmt.Errorf("cannot keep an object of type %T", slim)
 	}
@@ -95,13 +95,12 @@ func (s *Static) settings() routing.Settings { return s.Settings }
 
 // Get returns what is kept of the object of that kind, namespace and name, nil where
 // there is none.
-func (s *Static) Get(obj metav1.Object) metav1.Object {
+func (s *Static) Get(obj metav1.Object) any {
 	kind, ok := kindOf(obj)
 	if !ok {
 		return nil
 	}
-	found, _ := s.store[kind].get(keyOf(obj.GetNamespace(), obj.GetName())).(metav1.Object)
-	return found
+	return s.store[kind].get(keyOf(obj.GetNamespace(), obj.GetName()))
 }
 
 // Cover says whether a kind was read: everywhere, or in one namespace where the

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/routegate/routegate/routing"
 )
@@ -39,7 +38,7 @@ func indexesFor(kind routing.Kind) map[string]indexFunc {
 		}}
 	case routing.Services, routing.Secrets, routing.Pods, routing.NetworkPolicies:
 		return map[string]indexFunc{byNamespace: func(obj any) []string {
-			o, ok := obj.(metav1.Object)
+			o, ok := obj.(kept)
 			if !ok {
 				return nil
 			}
@@ -276,7 +275,7 @@ func (s store) addNames(snap *routing.Snapshot, kind routing.Kind, namespace str
 	}
 	var names []string
 	s[kind].each(byNamespace, namespace, func(obj any) {
-		if o, ok := obj.(metav1.Object); ok && len(names) < maxNames {
+		if o, ok := obj.(kept); ok && len(names) < maxNames {
 			names = append(names, o.GetName())
 		}
 	})

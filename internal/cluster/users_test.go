@@ -104,7 +104,7 @@ func TestIngressesAreReadAfresh(t *testing.T) {
 func TestPodsOfAServiceThatIsNotThere(t *testing.T) {
 	app := map[string]string{"app": "web"}
 	client := fake.NewClientset(pod("one", app))
-	svc := &routing.Service{ObjectMeta: meta("planned"), Selector: "app=web"}
+	svc := &routing.Service{Meta: routing.Meta{Namespace: meta("planned").Namespace, Name: "planned"}, Selector: "app=web"}
 	pods, err := around(t, client, cluster.Config{ReadPods: true}).ReadPods(t.Context(), svc)
 	if err != nil || pods == nil || len(pods.Selected) != 1 {
 		t.Errorf("got %+v, %v", pods, err)

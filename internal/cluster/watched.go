@@ -148,7 +148,7 @@ func (c *Cluster) keep(w *watched, delta cache.Delta, initial bool) error {
 		}
 		return nil
 	}
-	obj, ok := delta.Object.(metav1.Object)
+	obj, ok := delta.Object.(kept)
 	if !ok {
 		return fmt.Errorf("cannot keep an object of type %T", delta.Object)
 	}

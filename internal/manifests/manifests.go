@@ -209,8 +209,10 @@ func (m *Manifests) Apply(s *cluster.Static) ([]*networkingv1.Ingress, error) {
 		submitted := created.IsZero()
 		if stored := s.Get(obj); stored != nil && submitted {
 			submitted = false
-			obj.SetCreationTimestamp(stored.GetCreationTimestamp())
-			obj.SetUID(stored.GetUID())
+			if before, ok := stored.(metav1.Object); ok {
+				obj.SetCreationTimestamp(before.GetCreationTimestamp())
+				obj.SetUID(before.GetUID())
+			}
 			if svc, ok := obj.(*corev1.Service); ok && svc.Spec.ClusterIP == "" {
 				if before, ok := stored.(*routing.Service); ok {
 					svc.Spec.ClusterIP = before.ClusterIP
