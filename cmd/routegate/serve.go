@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -398,6 +399,24 @@ func (o *serveOptions) logger() logr.Logger {
 	return logr.FromSlogHandler(handler)
 }
 
+// memoryShare is the share of the container's memory that the heap is kept within by
+// collecting more often. The rest is for what the collector does not see.
+const memoryShare = 0.9
+
+// limitMemory sets GOMEMLIMIT by the memory limit of the container, unless it is set.
+// The Go runtime itself follows the limit of the CPU.
+func limitMemory(log logr.Logger) {
+	limit, err := memlimit.Set(memlimit.WithRatio(memoryShare), memlimit.WithProvider(memlimit.FromCgroup))
+	switch {
+	case errors.Is(err, memlimit.ErrNoLimit), errors.Is(err, memlimit.ErrNoCgroup), errors.Is(err, memlimit.ErrCgroupsNotSupported):
+		log.V(1).Info("no memory limit")
+	case err != nil:
+		log.Info("the memory limit of the container cannot be read; set GOMEMLIMIT", "error", err.Error())
+	default:
+		log.V(1).Info("memory limit", "bytes", limit)
+	}
+}
+
 // serve runs until ctx is done and everything has been drained, or until a part
 // fails.
 func serve(ctx context.Context, o *serveOptions) error {
@@ -407,6 +426,8 @@ func serve(ctx context.Context, o *serveOptions) error {
 	// net/http tells of handshakes that failed in the standard library's log.
 	slog.SetDefault(slog.New(logr.ToSlogHandler(log.WithName("http"))))
 	log.Info("starting", "version", versionText(), "policy", o.policyFile, "preset", o.preset, "onUndecided", o.onUndecided)
+
+	limitMemory(log)
 
 	api, err := newClients(o.kubeconfig)
 	if err != nil {

@@ -4,12 +4,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,26 +34,71 @@ import (
 )
 
 // heaps compares the live heap of both caches, filled with the same objects.
-func heaps(ctx context.Context, out io.Writer, size int) error {
-	api, err := newLists(size)
+func heaps(ctx context.Context, t *table, size int) error {
+	ours, plain, err := heapsOf(ctx, size, kinds()...)
 	if err != nil {
 		return err
+	}
+	t.rows = append(t.rows, row{
+		what: "live heap per cached object, against controller-runtime's cache",
+		ours: fmt.Sprintf("%d B", ours), against: fmt.Sprintf("%d B", plain), ratio: float64(ours) / float64(plain), budget: 0.25,
+	})
+	return nil
+}
+
+// heapsOf is the live heap that an object takes in each cache, in bytes, where there are
+// so many of each of these kinds, and none of another.
+func heapsOf(ctx context.Context, size int, of ...string) (ours, plain int, err error) {
+	api, err := newLists(size, of)
+	if err != nil {
+		return 0, 0, err
 	}
 	server := httptest.NewServer(api)
 	defer server.Close()
 	config := &rest.Config{Host: server.URL, QPS: -1}
+	if ours, err = grown(func() (any, func(), error) { return fillOurs(ctx, config) }); err != nil {
+		return 0, 0, err
+	}
+	if plain, err = grown(func() (any, func(), error) { return fillPlain(ctx, config) }); err != nil {
+		return 0, 0, err
+	}
+	return ours / (len(of) * size), plain / (len(of) * size), nil
+}
 
-	ours, err := grown(func() (any, func(), error) { return fillOurs(ctx, config) })
+// metadataHeap is the live heap that an object takes in a cache of controller-runtime
+// that holds nothing but its metadata.
+func metadataHeap(ctx context.Context, size int, kind string) (int, error) {
+	api, err := newLists(size, []string{kind})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	plain, err := grown(func() (any, func(), error) { return fillPlain(ctx, config) })
-	if err != nil {
-		return err
+	server := httptest.NewServer(api)
+	defer server.Close()
+	bytes, err := grown(func() (any, func(), error) {
+		return fillMetadata(ctx, &rest.Config{Host: server.URL, QPS: -1}, gvks()[kind])
+	})
+	return bytes / size, err
+}
+
+// The kinds of which there are many.
+const (
+	ingressKind = "Ingress"
+	serviceKind = "Service"
+	sliceKind   = "EndpointSlice"
+	secretKind  = "Secret"
+)
+
+func kinds() []string {
+	return []string{ingressKind, serviceKind, sliceKind, secretKind}
+}
+
+func gvks() map[string]schema.GroupVersionKind {
+	return map[string]schema.GroupVersionKind{
+		ingressKind: networkingv1.SchemeGroupVersion.WithKind(ingressKind),
+		serviceKind: corev1.SchemeGroupVersion.WithKind(serviceKind),
+		sliceKind:   discoveryv1.SchemeGroupVersion.WithKind(sliceKind),
+		secretKind:  corev1.SchemeGroupVersion.WithKind(secretKind),
 	}
-	objects := 4 * size
-	fmt.Fprintf(out, "live heap per cached object, against controller-runtime's cache\t%d B\t%d B\t%.2f\t0.25\n", ours/objects, plain/objects, float64(ours)/float64(plain))
-	return nil
 }
 
 // grown returns by how many bytes the live heap grows while what fill made is
@@ -120,6 +166,27 @@ func fillPlain(ctx context.Context, config *rest.Config) (any, func(), error) {
 	return cache, func() { cancel(); running.Wait() }, nil
 }
 
+func fillMetadata(ctx context.Context, config *rest.Config, gvk schema.GroupVersionKind) (any, func(), error) {
+	cache, err := ctrlcache.New(config, ctrlcache.Options{Scheme: scheme.Scheme, Mapper: mapper()})
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { _ = cache.Start(ctx) })
+	obj := &metav1.PartialObjectMetadata{}
+	obj.SetGroupVersionKind(gvk)
+	if _, err := cache.GetInformer(ctx, obj); err != nil {
+		cancel()
+		return nil, nil, err
+	}
+	if !cache.WaitForCacheSync(ctx) {
+		cancel()
+		return nil, nil, errors.New("controller-runtime's cache of metadata was not filled")
+	}
+	return cache, func() { cancel(); running.Wait() }, nil
+}
+
 func await(ctx context.Context, condition func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -142,7 +209,13 @@ type lists struct {
 	byPath map[string]func() k8sruntime.Object
 }
 
-func newLists(size int) (*lists, error) {
+func newLists(size int, of []string) (*lists, error) {
+	many := func(kind string) int {
+		if slices.Contains(of, kind) {
+			return size
+		}
+		return 0
+	}
 	crt, key, err := keyPair()
 	if err != nil {
 		return nil, err
@@ -151,7 +224,7 @@ func newLists(size int) (*lists, error) {
 	return &lists{byPath: map[string]func() k8sruntime.Object{
 		"/apis/networking.k8s.io/v1/ingresses": func() k8sruntime.Object {
 			l := &networkingv1.IngressList{ListMeta: at}
-			for i := range size {
+			for i := range many(ingressKind) {
 				l.Items = append(l.Items, *ingressOf(i))
 			}
 			return l
@@ -165,21 +238,21 @@ func newLists(size int) (*lists, error) {
 		},
 		"/api/v1/services": func() k8sruntime.Object {
 			l := &corev1.ServiceList{ListMeta: at}
-			for i := range size {
+			for i := range many(serviceKind) {
 				l.Items = append(l.Items, *serviceOf(i))
 			}
 			return l
 		},
 		"/apis/discovery.k8s.io/v1/endpointslices": func() k8sruntime.Object {
 			l := &discoveryv1.EndpointSliceList{ListMeta: at}
-			for i := range size {
+			for i := range many(sliceKind) {
 				l.Items = append(l.Items, *sliceOf(i))
 			}
 			return l
 		},
 		"/api/v1/secrets": func() k8sruntime.Object {
 			l := &corev1.SecretList{ListMeta: at}
-			for i := range size {
+			for i := range many(secretKind) {
 				l.Items = append(l.Items, *secretOf(i, crt, key))
 			}
 			return l
@@ -208,19 +281,41 @@ func (l *lists) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	default:
-		codec := scheme.Codecs.LegacyCodec(networkingv1.SchemeGroupVersion, corev1.SchemeGroupVersion, discoveryv1.SchemeGroupVersion)
 		w.Header().Set("Content-Type", "application/json")
+		if strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadataList") {
+			writeMetadata(w, list())
+			return
+		}
+		codec := scheme.Codecs.LegacyCodec(networkingv1.SchemeGroupVersion, corev1.SchemeGroupVersion, discoveryv1.SchemeGroupVersion)
 		_ = codec.Encode(list(), w)
 	}
+}
+
+// writeMetadata answers a client that asks for metadata alone.
+func writeMetadata(w http.ResponseWriter, list k8sruntime.Object) {
+	l := &metav1.PartialObjectMetadataList{ListMeta: metav1.ListMeta{ResourceVersion: "1000000"}}
+	l.SetGroupVersionKind(metav1.SchemeGroupVersion.WithKind("PartialObjectMetadataList"))
+	err := meta.EachListItem(list, func(item k8sruntime.Object) error {
+		o, err := meta.Accessor(item)
+		if err != nil {
+			return err
+		}
+		m := meta.AsPartialObjectMetadata(o)
+		m.SetGroupVersionKind(metav1.SchemeGroupVersion.WithKind("PartialObjectMetadata"))
+		l.Items = append(l.Items, *m)
+		return nil
+	})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(l)
 }
 
 // mapper maps the kinds of the benchmark without asking an API server.
 func mapper() meta.RESTMapper {
 	m := meta.NewDefaultRESTMapper(nil)
-	for _, gvk := range []schema.GroupVersionKind{
-		networkingv1.SchemeGroupVersion.WithKind("Ingress"), corev1.SchemeGroupVersion.WithKind("Service"),
-		discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), corev1.SchemeGroupVersion.WithKind("Secret"),
-	} {
+	for _, gvk := range gvks() {
 		m.Add(gvk, meta.RESTScopeNamespace)
 	}
 	m.Add(networkingv1.SchemeGroupVersion.WithKind("IngressClass"), meta.RESTScopeRoot)

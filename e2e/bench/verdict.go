@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -23,7 +22,7 @@ const few = 100
 
 // verdicts times a Snapshot and all checks on one Ingress: in a small and in a
 // large cluster, and where its host is shared.
-func verdicts(ctx context.Context, out io.Writer, size int) error {
+func verdicts(ctx context.Context, t *table, size int) error {
 	among := func(n int) (time.Duration, error) {
 		world, err := staticWorld(n)
 		if err != nil {
@@ -39,36 +38,68 @@ func verdicts(ctx context.Context, out io.Writer, size int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "verdict in process, against one among %d\t%s\t%s\t%.2f\t1.2, 50µs\n", few, large, small, float64(large)/float64(small))
+	t.ratio(fmt.Sprintf("verdict in process, against one among %d", few), large, small, 1.2)
+	t.rows[len(t.rows)-1].also = "50µs"
 
 	const sharing = 1000
-	world, err := staticWorld(sharing)
+	world, ing, err := sharedHost(sharing)
 	if err != nil {
 		return err
 	}
-	for i := range sharing {
-		other := ingressOf(i)
-		other.Spec.Rules[0].Host = hostOf(sharing)
-		other.Spec.Rules[0].HTTP.Paths[0].Path = fmt.Sprintf("/app-%d", i)
-		other.Spec.TLS = nil
-		if err := world.Apply(other); err != nil {
-			return err
-		}
-	}
-	ing := ingressOf(sharing - 1)
-	ing.Spec.Rules[0].Host, ing.Spec.TLS = hostOf(sharing), nil
-	ing.Spec.Rules[0].HTTP.Paths[0].Path = fmt.Sprintf("/app-%d", sharing-1)
 	shared, err := verdict(ctx, world, ing)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "verdict in process, host shared by %d Ingresses\t%s\t\t\t5ms\n", sharing, shared)
-	return tables(ctx, out, world, ing, sharing)
+	t.single(fmt.Sprintf("verdict in process, host shared by %d Ingresses", sharing), shared, "5ms")
+	return tables(ctx, t, world, ing, sharing)
+}
+
+// sharedHost is a cluster of so many Ingresses, which all have one path of one host, and
+// one of them.
+func sharedHost(sharing int) (*cluster.Static, *networkingv1.Ingress, error) {
+	world, err := staticWorld(sharing)
+	if err != nil {
+		return nil, nil, err
+	}
+	var ing *networkingv1.Ingress
+	for i := range sharing {
+		ing = ingressOf(i)
+		ing.Spec.Rules[0].Host = hostOf(sharing)
+		ing.Spec.Rules[0].HTTP.Paths[0].Path = fmt.Sprintf("/app-%d", i)
+		ing.Spec.TLS = nil
+		if err := world.Apply(ing); err != nil {
+			return nil, nil, err
+		}
+	}
+	return world, ing, nil
+}
+
+// manyRules is a cluster, and an Ingress of so many rules, each of a host and a Service
+// of its own.
+func manyRules(rules int) (*cluster.Static, *networkingv1.Ingress, error) {
+	world, err := staticWorld(rules)
+	if err != nil {
+		return nil, nil, err
+	}
+	ing := ingressOf(0)
+	ing.Name, ing.Spec.TLS, ing.Spec.Rules = "many", nil, nil
+	for i := range rules {
+		rule := ingressOf(i).Spec.Rules[0]
+		rule.Host = fmt.Sprintf("many-%06d.example.com", i)
+		// Its Service must be in the namespace of the Ingress.
+		svc, slice := serviceOf(i), sliceOf(i)
+		svc.Namespace, slice.Namespace = ing.Namespace, ing.Namespace
+		if err := errors.Join(world.Apply(svc), world.Apply(slice)); err != nil {
+			return nil, nil, err
+		}
+		ing.Spec.Rules = append(ing.Spec.Rules, rule)
+	}
+	return world, ing, nil
 }
 
 // tables times the model of a shared host: building it, and asking it for one
 // request.
-func tables(ctx context.Context, out io.Writer, world *cluster.Static, ing *networkingv1.Ingress, sharing int) error {
+func tables(ctx context.Context, t *table, world *cluster.Static, ing *networkingv1.Ingress, sharing int) error {
 	snap, err := world.Snapshot(ctx, routing.ReferencesOf(ing), nil)
 	if err != nil {
 		return err
@@ -92,8 +123,8 @@ func tables(ctx context.Context, out io.Writer, world *cluster.Static, ing *netw
 	if route.Status != http.StatusOK {
 		return fmt.Errorf("the request gets %d", route.Status)
 	}
-	fmt.Fprintf(out, "routing table of a host shared by %d Ingresses\t%s\t\t\t5ms\n", sharing, time.Duration(build.NsPerOp()))
-	fmt.Fprintf(out, "one request to that table\t%s\t\t\t50µs\n", time.Duration(match.NsPerOp()))
+	t.single(fmt.Sprintf("routing table of a host shared by %d Ingresses", sharing), time.Duration(build.NsPerOp()), "5ms")
+	t.single("one request to that table", time.Duration(match.NsPerOp()), "50µs")
 	return nil
 }
 
