@@ -93,10 +93,11 @@ $(error E2E=$(E2E): must be 1, auto or empty)
 endif
 
 .PHONY: test
-test: ## Vet, run all tests, those against a real kube-apiserver included, and fuzz the model and the checks, 30 seconds each.
+test: ## Vet, run all tests, those against a real kube-apiserver included, fuzz for 30 seconds each, and hold the speed and the memory to their budgets.
 	@go vet ./...
 	@go -C e2e/controlplane vet ./...
 	@go -C charts/tools vet ./...
+	@go -C e2e/bench/plot vet ./...
 	@go -C e2e/controlplane test -count=1 ./...
 	@mkdir -p bin
 	@assets=$$($(controlplane) -controllers); \
@@ -110,7 +111,7 @@ test: ## Vet, run all tests, those against a real kube-apiserver included, and f
 		match($$0, /Ran [0-9]+ of [0-9]+ Specs/) {split(substr($$0, RSTART), words, " "); specs += words[2]} \
 		/"Action":"(pass|fail)"/ && !/"Test":/ {packages++} \
 		END {printf "test: ran %d tests and %d Ginkgo specs in %d packages; the log is bin/test.json\n", tests, specs, packages}' bin/test.json; \
-	if ((failed == 0)); then $(MAKE) --no-print-directory fuzz FUZZ="$(FUZZ_SHORT)"; fi; \
+	if ((failed == 0)); then $(MAKE) --no-print-directory fuzz FUZZ="$(FUZZ_SHORT)"; $(MAKE) --no-print-directory bench-gate; fi; \
 	exit $$failed
 	@$(if $(E2E),$(MAKE) --no-print-directory e2e-$(E2E))
 
@@ -172,32 +173,63 @@ bench: ## Measure a verdict, a round trip and the cache against the plainest thi
 	@go run ./e2e/bench
 	@go test -run '^$$' -bench '$(BENCH)' -benchtime 3x -benchmem ./cmd/routegate
 
+# Where the time and the memory go, for docs/performance.md. It wants a quiet machine.
+.PHONY: performance
+performance: ## Measure at several sizes, with a start among 100 000 objects, and draw the plots of docs/performance.md.
+	@mkdir -p bin docs/performance
+	@assets=$$($(controlplane)); export KUBEBUILDER_ASSETS=$$assets; \
+	go run ./e2e/bench -series bin/figures.json; \
+	go run ./e2e/bench -startup 100000
+	@go -C e2e/bench/plot run . $(CURDIR)/bin/figures.json $(CURDIR)/docs/performance
+
+# It fails where a ratio to the plainest thing in Routegate's place is far above its
+# budget. It wants no quiet machine: both are measured in turn.
+.PHONY: bench-gate
+bench-gate:
+	@go run ./e2e/bench -gate -requests 1000
+
 .PHONY: lint
 lint: ## Run the linters.
 	@$(tool) golangci-lint run
 	@toolchain=$$(go env GOVERSION); $(call nested_tool,e2e/controlplane) golangci-lint run
 	@toolchain=$$(go env GOVERSION); $(call nested_tool,e2e/certmanager) golangci-lint run
 	@toolchain=$$(go env GOVERSION); $(call nested_tool,charts/tools) golangci-lint run
+	@toolchain=$$(go env GOVERSION); cd e2e/bench/plot && GOTOOLCHAIN=$$toolchain go tool -modfile=../../../go.tool.mod golangci-lint run
+
+# What "go list" says of every module that is linked into the program.
+linked = go list -m -json $$(go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}' ./cmd/routegate | sort -u)
+
+.PHONY: licences
+licences: ## List the licences of what the program is built of in docs/licences.md; fail on one that is not accepted.
+	@$(linked) | $(tool) go-licence-detector -includeIndirect -rules hack/licences/rules.json \
+		-overrides hack/licences/overrides.json -depsTemplate hack/licences/page.tmpl -depsOut docs/licences.md
+
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in what is called; it asks the Go vulnerability database.
+	@$(tool) govulncheck ./cmd/...
 
 .PHONY: fmt
 fmt: ## Format the Go code.
 	@$(tool) golangci-lint fmt
 
 .PHONY: tidy
-tidy: ## Tidy go.mod, e2e/controlplane/go.mod, e2e/certmanager/go.mod, charts/tools/go.mod and go.tool.mod.
+tidy: ## Tidy go.mod, e2e/controlplane/go.mod, e2e/certmanager/go.mod, charts/tools/go.mod, e2e/bench/plot/go.mod and go.tool.mod.
 	@go mod tidy
 	@go -C e2e/controlplane mod tidy
 	@go -C e2e/certmanager mod tidy
 	@go -C charts/tools mod tidy
+	@go -C e2e/bench/plot mod tidy
 	@$(call with_tool_module,mod tidy); cp "$$dir/go.mod" go.tool.mod; cp "$$dir/go.sum" go.tool.sum
 
 .PHONY: verify
 verify: ## Generate, check modules, format, linters and licence lines, and demand a clean tree.
 	@$(MAKE) --no-print-directory generate
+	@$(MAKE) --no-print-directory licences
 	@go mod tidy -diff
 	@go -C e2e/controlplane mod tidy -diff
 	@go -C e2e/certmanager mod tidy -diff
 	@go -C charts/tools mod tidy -diff
+	@go -C e2e/bench/plot mod tidy -diff
 	@$(call with_tool_module,mod tidy -diff)
 	@$(tool) golangci-lint fmt --diff
 	@$(MAKE) --no-print-directory lint
