@@ -133,6 +133,9 @@ func (s store) affected(settings routing.Settings, before, after any) (map[routi
 
 // naming returns the Ingresses that name the object, those being deleted as well.
 func (s store) naming(ref routing.Ref) []*networkingv1.Ingress {
+	if ref.Kind == routing.IngressClasses {
+		return indexed[networkingv1.Ingress](s, routing.Ingresses, byClass, ref.Name)
+	}
 	return indexed[networkingv1.Ingress](s, routing.Ingresses, byObject, objectKey(ref))
 }
 

@@ -18,7 +18,8 @@ const (
 	byService   = "service"  // EndpointSlices by namespace and Service
 	byHost      = "host"     // Ingresses by the hosts of their rules, "" for a rule without one, their aliases, and CatchAllHost
 	byUpstream  = "upstream" // Ingresses by the names of their backends' upstreams
-	byObject    = "object"   // Ingresses by the Services, Secrets and IngressClass that they name, as objectKey has it
+	byClass     = "class"    // Ingresses by the IngressClass that they name
+	byObject    = "object"   // Ingresses by the Services and Secrets that they name, as objectKey has it
 )
 
 // indexesFor are the indexes that a kind is always kept with.
@@ -27,6 +28,11 @@ func indexesFor(kind routing.Kind) map[string]indexFunc {
 	case routing.Ingresses:
 		return map[string]indexFunc{byHost: ofIngress(namedHosts), byUpstream: ofIngress(func(ing *networkingv1.Ingress) []string {
 			return routing.ReferencesOf(ing).Upstreams
+		}), byClass: ofIngress(func(ing *networkingv1.Ingress) []string {
+			if name := routing.ClassNameOf(ing); name != "" {
+				return []string{name}
+			}
+			return nil
 		})}
 	case routing.EndpointSlices:
 		return map[string]indexFunc{byService: func(obj any) []string {
@@ -72,7 +78,7 @@ func namedHosts(ing *networkingv1.Ingress) []string {
 	return hosts
 }
 
-// namedObjects are the keys of the objects that an Ingress names.
+// namedObjects are the keys of the Services and Secrets that an Ingress names.
 func namedObjects(ing *networkingv1.Ingress) []string {
 	refs := routing.ReferencesOf(ing)
 	var keys []string
@@ -81,9 +87,6 @@ func namedObjects(ing *networkingv1.Ingress) []string {
 	}
 	for _, name := range refs.Secrets {
 		keys = append(keys, objectKey(routing.Ref{Kind: routing.Secrets, Namespace: ing.Namespace, Name: name}))
-	}
-	if name := routing.ClassNameOf(ing); name != "" {
-		keys = append(keys, objectKey(routing.Ref{Kind: routing.IngressClasses, Name: name}))
 	}
 	return keys
 }
@@ -95,7 +98,7 @@ func objectKey(ref routing.Ref) string {
 // users returns the Ingresses that name the object and are not being deleted, sorted
 // by namespace and name.
 func (s store) users(ref routing.Ref) []*networkingv1.Ingress {
-	users := slices.DeleteFunc(indexed[networkingv1.Ingress](s, routing.Ingresses, byObject, objectKey(ref)),
+	users := slices.DeleteFunc(s.naming(ref),
 		func(ing *networkingv1.Ingress) bool { return ing.DeletionTimestamp != nil })
 	slices.SortFunc(users, func(a, b *networkingv1.Ingress) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))

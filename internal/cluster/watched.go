@@ -159,11 +159,7 @@ func (c *Cluster) keep(w *watched, delta cache.Delta, initial bool) error {
 // changed tells of an object that was replaced, made (before is nil) or deleted (after
 // is nil). The first list of a kind is initial: whoever follows is told of it as a whole.
 func (c *Cluster) changed(before, after any, initial bool) {
-	was, _ := before.(*networkingv1.Ingress)
-	is, _ := after.(*networkingv1.Ingress)
-	if was != nil || is != nil {
-		c.frozen.changed(was, is)
-	}
+	c.frozen.told(c.store, before, after)
 	if !initial {
 		c.follower.tell(c.store, c.controllers.settings, before, after)
 	}
