@@ -40,9 +40,9 @@ func runAliasConflict(ing *networkingv1.Ingress, snap *routing.Snapshot) []Findi
 	}
 	var findings []Finding
 	hosts := routing.HostsOf(ing)
-	for i, alias := range config.ServerAliases {
+	for _, alias := range config.ServerAliases {
 		// A name that the Ingress has a rule for is served by that.
-		if alias == "" || slices.Contains(config.ServerAliases[:i], alias) || slices.Contains(hosts, alias) {
+		if alias == "" || isAmong(hosts, alias) {
 			continue
 		}
 		if owner := table.ServerOf(alias); owner != nil {
@@ -57,7 +57,7 @@ func runAliasConflict(ing *networkingv1.Ingress, snap *routing.Snapshot) []Findi
 			if server == nil || server == served {
 				continue
 			}
-			if !slices.Contains(server.Aliases, alias) {
+			if !isAmong(server.Aliases, alias) {
 				if owner := aliasOwner(ing, snap, table, host); owner != nil && owner != ing {
 					f := aliasFinding(alias, fmt.Sprintf("the aliases of %s are those of the older Ingress %s", ofHost(host), quote(ingressName(owner))), owner)
 					f.Accepted = "must be in that Ingress"
@@ -67,7 +67,7 @@ func runAliasConflict(ing *networkingv1.Ingress, snap *routing.Snapshot) []Findi
 				}
 				continue
 			}
-			if served != nil && served.Oldest != nil && !slices.Contains(hosts, served.Host) {
+			if served != nil && served.Oldest != nil && !isAmong(hosts, served.Host) {
 				owner := served.Oldest
 				findings = append(findings, aliasFinding(alias, fmt.Sprintf("%s is also an alias in Ingress %s, whose host comes first in the alphabet", quote(alias), quote(ingressName(owner))), owner))
 				break
@@ -75,6 +75,12 @@ func runAliasConflict(ing *networkingv1.Ingress, snap *routing.Snapshot) []Findi
 		}
 	}
 	return findings
+}
+
+// isAmong reports whether a list, which is sorted, has the name.
+func isAmong(sorted []string, name string) bool {
+	_, found := slices.BinarySearch(sorted, name)
+	return found
 }
 
 func aliasFinding(alias, fact string, owner *networkingv1.Ingress) Finding {

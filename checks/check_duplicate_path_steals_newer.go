@@ -4,7 +4,6 @@ package checks
 
 import (
 	"fmt"
-	"slices"
 
 	networkingv1 "k8s.io/api/networking/v1"
 
@@ -40,7 +39,10 @@ func runDuplicatePathStealsNewer(ing *networkingv1.Ingress, snap *routing.Snapsh
 	}
 	var findings []Finding
 	for _, p := range locatedPaths(ing, snap) {
-		if !takesAll(p) {
+		if !p.first {
+			// The controller compares later paths of that spelling with the first alone: a path
+			// that comes after one of the other type takes nothing from others, which are then
+			// written twice (semantics rows L02 and L03).
 			continue
 		}
 		loser := loserOf(ing, snap, table, p.subject)
@@ -60,15 +62,6 @@ func runDuplicatePathStealsNewer(ing *networkingv1.Ingress, snap *routing.Snapsh
 		})
 	}
 	return findings
-}
-
-// takesAll reports whether the controller compares later paths of that spelling with
-// this one. It does so with the first alone: a path that comes after one of the other
-// type takes nothing from others, which are then written twice (semantics rows L02 and
-// L03).
-func takesAll(p located) bool {
-	i := slices.IndexFunc(p.server.Locations, func(loc *routing.Location) bool { return loc.Text == p.loc.Text })
-	return p.server.Locations[i] == p.loc
 }
 
 // loserOf returns the oldest path of newer Ingresses with the same host, path and

@@ -37,6 +37,7 @@ func runTLSRuleHostNotListed(ing *networkingv1.Ingress, snap *routing.Snapshot) 
 		considered[use.host] = true
 	}
 	var findings []Finding
+	secrets := secretRefs(ing)
 	for i := range ing.Spec.Rules {
 		host := ing.Spec.Rules[i].Host
 		if considered[host] {
@@ -52,7 +53,7 @@ func runTLSRuleHostNotListed(ing *networkingv1.Ingress, snap *routing.Snapshot) 
 			Accepted: "must be listed with a certificate that covers it",
 			Outcome:  "requests are redirected to HTTPS and get the default certificate",
 			Subject:  Subject{Host: host},
-			RestsOn:  secretRefs(ing),
+			RestsOn:  secrets,
 		})
 	}
 	return findings

@@ -245,9 +245,9 @@ func Run(all []Check, ing *networkingv1.Ingress, snap *routing.Snapshot) []Findi
 			}
 		}
 	}
-	named := findings
+	explained := explainedBy(findings)
 	for _, f := range fallbacks {
-		if f.Undecided || !slices.ContainsFunc(named, func(other Finding) bool { return other.explains(f) }) {
+		if f.Undecided || !explained(f) {
 			findings = append(findings, f)
 		}
 	}
@@ -255,16 +255,24 @@ func Run(all []Check, ing *networkingv1.Ingress, snap *routing.Snapshot) []Findi
 	return findings
 }
 
-// explains reports whether f may be the reason for what a Fallback check found: it
-// is about the same path, the same host as a whole, or the whole Ingress.
-func (f Finding) explains(found Finding) bool {
-	switch {
-	case f.Undecided:
-		return false
-	case f.Subject.Path != "":
-		return f.Subject.Host == found.Subject.Host && f.Subject.Path == found.Subject.Path && f.Subject.Type == found.Subject.Type
+// explainedBy returns what tells whether one of the findings may be the reason for what a
+// Fallback check found: one about the same path, the same host as a whole, or the whole
+// Ingress.
+func explainedBy(findings []Finding) func(Finding) bool {
+	seen := map[Subject]bool{}
+	for _, f := range findings {
+		switch {
+		case f.Undecided:
+		case f.Subject.Path != "":
+			seen[Subject{Host: f.Subject.Host, Path: f.Subject.Path, Type: f.Subject.Type}] = true
+		default:
+			seen[Subject{Host: f.Subject.Host}] = true
+		}
 	}
-	return f.Subject.Host == "" || f.Subject.Host == found.Subject.Host
+	return func(f Finding) bool {
+		s := f.Subject
+		return seen[Subject{}] || seen[Subject{Host: s.Host}] || (s.Path != "" && seen[Subject{Host: s.Host, Path: s.Path, Type: s.Type}])
+	}
 }
 
 // run returns what the check finds in an Ingress of that class, or that it panicked.
@@ -292,9 +300,11 @@ func (c *Check) run(ing *networkingv1.Ingress, seen *routing.Snapshot, class rou
 // mention sets the Mentions to the Ingresses of other namespaces that the texts name.
 func (f *Finding) mention(ing *networkingv1.Ingress) {
 	var mentions []routing.Ref
-	for _, ref := range slices.Concat(f.Mentions, f.RestsOn) {
-		if ref.Kind == routing.Ingresses && ref.Namespace != ing.Namespace && f.names(ref) && !slices.Contains(mentions, ref) {
-			mentions = append(mentions, ref)
+	for _, refs := range [][]routing.Ref{f.Mentions, f.RestsOn} {
+		for _, ref := range refs {
+			if ref.Kind == routing.Ingresses && ref.Namespace != ing.Namespace && f.names(ref) && !slices.Contains(mentions, ref) {
+				mentions = append(mentions, ref)
+			}
 		}
 	}
 	f.Mentions = mentions

@@ -3,8 +3,6 @@
 package checks
 
 import (
-	"slices"
-
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -37,6 +35,8 @@ type located struct {
 	backend
 	server *routing.Server
 	loc    *routing.Location
+	// first is true where no location before it in the server has its path.
+	first bool
 }
 
 // locatedPaths returns the paths of the Ingress that have a location of their own,
@@ -53,6 +53,22 @@ func locate(ing *networkingv1.Ingress, snap *routing.Snapshot) []located {
 		return nil
 	}
 	var all []located
+	seen := map[*routing.Server]bool{}
+	own, first := map[*networkingv1.HTTPIngressPath]*routing.Location{}, map[*routing.Location]bool{}
+	// note looks through the locations of a server once, however many paths there are.
+	note := func(server *routing.Server) {
+		seen[server] = true
+		texts := make(map[string]bool, len(server.Locations))
+		for _, loc := range server.Locations {
+			if loc.Ingress == ing && loc.Rule >= 0 && loc.Path >= 0 {
+				// A path may have two, of which the first counts.
+				if path := &ing.Spec.Rules[loc.Rule].HTTP.Paths[loc.Path]; own[path] == nil {
+					own[path], first[loc] = loc, !texts[loc.Text]
+				}
+			}
+			texts[loc.Text] = true
+		}
+	}
 	for _, b := range backends(ing, snap) {
 		if b.path == nil || b.Service == nil || b.shadowed || routing.IsSolverPath(b.path) {
 			continue
@@ -61,9 +77,11 @@ func locate(ing *networkingv1.Ingress, snap *routing.Snapshot) []located {
 		if server == nil {
 			continue
 		}
-		i := slices.IndexFunc(server.Locations, func(loc *routing.Location) bool { return isPathOf(loc, ing, b) })
-		if i >= 0 {
-			all = append(all, located{b, server, server.Locations[i]})
+		if !seen[server] {
+			note(server)
+		}
+		if loc := own[b.path]; loc != nil {
+			all = append(all, located{b, server, loc, first[loc]})
 		}
 	}
 	return all

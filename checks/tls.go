@@ -41,6 +41,7 @@ func findTLSUses(ing *networkingv1.Ingress, snap *routing.Snapshot) []tlsUse {
 		return nil
 	}
 	var uses []tlsUse
+	names, candidates := tlsNamesOf(ing), 0
 	seen := map[string]bool{"": true}
 	for i := range ing.Spec.Rules {
 		host := ing.Spec.Rules[i].Host
@@ -51,18 +52,68 @@ func findTLSUses(ing *networkingv1.Ingress, snap *routing.Snapshot) []tlsUse {
 		if decidedByOlder(ing, snap, host) {
 			continue
 		}
-		if use, ok := listedUse(ing, host); ok {
+		if use, ok := names.listed[strings.ToLower(host)]; ok {
+			use.host = host
 			uses = append(uses, use)
 			continue
 		}
-		for j := range ing.Spec.TLS {
-			entry := &ing.Spec.TLS[j]
-			if mayCover(entry.Hosts, host) {
-				uses = append(uses, tlsUse{entry: entry, field: tlsField(j), host: host, listed: -1})
-			}
+		if candidates >= maxCandidates {
+			continue
+		}
+		for _, j := range names.candidates(host) {
+			candidates++
+			uses = append(uses, tlsUse{entry: &ing.Spec.TLS[j], field: tlsField(j), host: host, listed: -1})
 		}
 	}
 	return uses
+}
+
+// maxCandidates bounds the entries that are only candidates, of all hosts together. Many
+// entries without hosts, for many hosts, are as many times as many, and what is said of
+// the first ones is more than anybody reads.
+const maxCandidates = 10_000
+
+// tlsNames is which entries of spec.tls are for which host, for asking about many hosts.
+type tlsNames struct {
+	// listed are the first entries that list a host, by the host in lower case.
+	listed map[string]tlsUse
+	// all are the entries that list no hosts, and byName the others by each of their
+	// names as certificates are compared by. Both are in order.
+	all    []int
+	byName map[string][]int
+}
+
+func tlsNamesOf(ing *networkingv1.Ingress) *tlsNames {
+	n := &tlsNames{listed: map[string]tlsUse{}, byName: map[string][]int{}}
+	for i := range ing.Spec.TLS {
+		entry := &ing.Spec.TLS[i]
+		if len(entry.Hosts) == 0 {
+			n.all = append(n.all, i)
+		}
+		for j, host := range entry.Hosts {
+			host = strings.ToLower(host)
+			if _, ok := n.listed[host]; !ok {
+				n.listed[host] = tlsUse{entry: entry, field: tlsField(i), listed: j}
+			}
+			host = strings.TrimSuffix(host, ".")
+			n.byName[host] = append(n.byName[host], i)
+		}
+	}
+	return n
+}
+
+// candidates are the entries whose certificate may cover a host, in order: those that
+// list no hosts, the host itself, or the wildcard above it.
+func (n *tlsNames) candidates(host string) []int {
+	if host = strings.ToLower(strings.TrimSuffix(host, ".")); host == "" {
+		return n.all
+	}
+	found := slices.Concat(n.all, n.byName[host])
+	if _, parent, ok := strings.Cut(host, "."); ok {
+		found = append(found, n.byName["*."+parent]...)
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
 }
 
 // decidedByOlder reports whether an older Ingress decides the certificate of the
@@ -104,23 +155,46 @@ func tlsField(i int) *field.Path {
 }
 
 // coveredElsewhere reports whether a usable certificate of another entry covers
-// a host that no entry lists. Unread Secrets count as covering.
+// the host, or may do so.
 func coveredElsewhere(ing *networkingv1.Ingress, snap *routing.Snapshot, host string) bool {
+	own := routing.Once(snap, certificatesKey{ing}, func(snap *routing.Snapshot) certificates { return findCertificates(ing, snap.Observe(nil)) })
+	if slices.ContainsFunc(own.usable, func(c *routing.CertificateFacts) bool { return c.Covers(host) }) {
+		return true
+	}
+	if own.unread != "" {
+		// That it was not read is noted where it matters.
+		snap.Secret(ing.Namespace, own.unread)
+	}
+	return own.unread != ""
+}
+
+// certificates are those of the Secrets that spec.tls names, each once.
+type certificates struct {
+	usable []*routing.CertificateFacts
+	// unread is a Secret that was not read, if there is one.
+	unread string
+}
+
+type certificatesKey struct{ *networkingv1.Ingress }
+
+func findCertificates(ing *networkingv1.Ingress, snap *routing.Snapshot) certificates {
+	var found certificates
+	seen := map[string]bool{"": true}
 	for i := range ing.Spec.TLS {
 		name := ing.Spec.TLS[i].SecretName
-		if name == "" {
+		if seen[name] {
 			continue
 		}
-		switch facts, known := snap.Secret(ing.Namespace, name); known {
-		case routing.Unread:
-			return true
-		case routing.Present:
-			if facts.Unusable == "" && facts.Certificate.Covers(host) {
-				return true
-			}
+		seen[name] = true
+		facts, known := snap.Secret(ing.Namespace, name)
+		switch {
+		case known == routing.Unread && found.unread == "":
+			found.unread = name
+		case known == routing.Present && facts.Unusable == "":
+			found.usable = append(found.usable, facts.Certificate)
 		}
 	}
-	return false
+	return found
 }
 
 func secretRef(ing *networkingv1.Ingress, name string) routing.Ref {

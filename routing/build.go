@@ -178,29 +178,61 @@ func (t *Table) chooseCertificates(seen []*networkingv1.Ingress) {
 		if len(ing.Spec.TLS) == 0 || t.configs[ing].Canary.Enabled {
 			continue
 		}
+		section := t.tlsSectionOf(ing)
 		for i := range ing.Spec.Rules {
 			server := t.servers[ing.Spec.Rules[i].Host]
 			if server.TLS.Kind == NoCertificate {
-				server.TLS, server.TLSOwner = t.certificateFor(server.Host, ing), ing
+				server.TLS, server.TLSOwner = section.certificateFor(server.Host), ing
 			}
 		}
 	}
 }
 
-// certificateFor is the certificate that an Ingress with a TLS section brings for a
-// host of its rules.
-func (t *Table) certificateFor(host string, ing *networkingv1.Ingress) Certificate {
-	name, known := t.secretFor(host, ing)
-	secret := Key{ing.Namespace, name}
+// tlsSection is spec.tls of an Ingress, for asking about many hosts.
+type tlsSection struct {
+	snap *Snapshot
+	ing  *networkingv1.Ingress
+	// listed are the Secrets of the first entries that list a host, by the host in lower
+	// case.
+	listed map[string]string
+	// others are the Secrets that may have a certificate for a host that no entry lists,
+	// in their order. They are looked for when they are first needed.
+	others []secretOfSection
+	looked bool
+}
+
+// secretOfSection is a Secret with a usable certificate, or one that was not read.
+type secretOfSection struct {
+	name  string
+	facts *CertificateFacts
+}
+
+func (t *Table) tlsSectionOf(ing *networkingv1.Ingress) *tlsSection {
+	s := &tlsSection{snap: t.snap, ing: ing, listed: map[string]string{}}
+	for i := range ing.Spec.TLS {
+		for _, host := range ing.Spec.TLS[i].Hosts {
+			host = strings.ToLower(host)
+			if _, ok := s.listed[host]; !ok {
+				s.listed[host] = ing.Spec.TLS[i].SecretName
+			}
+		}
+	}
+	return s
+}
+
+// certificateFor is the certificate that the section brings for a host of the rules.
+func (s *tlsSection) certificateFor(host string) Certificate {
+	name, known := s.secretFor(host)
+	secret := Key{s.ing.Namespace, name}
 	switch {
 	case known == Unread:
 		return Certificate{Kind: UnreadCertificate, Secret: secret}
 	case name == "":
 		return Certificate{Kind: DefaultCertificate, Reason: "no entry of spec.tls with a Secret is for the host"}
 	}
-	facts, known := t.snap.Secret(ing.Namespace, name)
+	facts, known := s.snap.Secret(s.ing.Namespace, name)
 	switch {
-	case known == Unread && t.snap.SecretExists(ing.Namespace, name) != Absent:
+	case known == Unread && s.snap.SecretExists(s.ing.Namespace, name) != Absent:
 		return Certificate{Kind: UnreadCertificate, Secret: secret}
 	case known != Present:
 		return Certificate{Kind: DefaultCertificate, Secret: secret, Reason: "the Secret does not exist"}
@@ -215,28 +247,43 @@ func (t *Table) certificateFor(host string, ing *networkingv1.Ingress) Certifica
 // secretFor is the name of the Secret for a host: of the first entry that lists the
 // host, else of the first whose certificate covers it by a DNS name. It is Unread
 // where the latter cannot be told.
-func (t *Table) secretFor(host string, ing *networkingv1.Ingress) (string, Known) {
-	for i := range ing.Spec.TLS {
-		for _, listed := range ing.Spec.TLS[i].Hosts {
-			if strings.EqualFold(listed, host) {
-				return ing.Spec.TLS[i].SecretName, Present
-			}
-		}
+func (s *tlsSection) secretFor(host string) (string, Known) {
+	if name, ok := s.listed[strings.ToLower(host)]; ok {
+		return name, Present
 	}
-	for i := range ing.Spec.TLS {
-		name := ing.Spec.TLS[i].SecretName
-		if name == "" {
-			continue
-		}
-		facts, known := t.snap.Secret(ing.Namespace, name)
+	if !s.looked {
+		s.look()
+	}
+	for _, other := range s.others {
 		switch {
-		case known == Unread && t.snap.SecretExists(ing.Namespace, name) != Absent:
-			return name, Unread
-		case known == Present && facts.Unusable == "" && facts.Certificate.coversByDNSName(host):
-			return name, Present
+		case other.facts == nil:
+			return other.name, Unread
+		case other.facts.coversByDNSName(host):
+			return other.name, Present
 		}
 	}
 	return "", Present
+}
+
+// look finds the others. What comes after one that was not read is never reached.
+func (s *tlsSection) look() {
+	s.looked = true
+	seen := map[string]bool{"": true}
+	for i := range s.ing.Spec.TLS {
+		name := s.ing.Spec.TLS[i].SecretName
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		facts, known := s.snap.Secret(s.ing.Namespace, name)
+		switch {
+		case known == Unread && s.snap.SecretExists(s.ing.Namespace, name) != Absent:
+			s.others = append(s.others, secretOfSection{name: name})
+			return
+		case known == Present && facts.Unusable == "":
+			s.others = append(s.others, secretOfSection{name, facts.Certificate})
+		}
+	}
 }
 
 // makeLocations gives every path its location, where no older path has it.

@@ -18,7 +18,7 @@ func (u *Upstream) Takes(canary *Upstream) (added, first bool) {
 // CertificateOf is the certificate that the TLS section of an Ingress would bring for
 // a host of its rules, were it the one to decide.
 func (t *Table) CertificateOf(ing *networkingv1.Ingress, host string) Certificate {
-	return t.certificateFor(host, ing)
+	return t.tlsSectionOf(ing).certificateFor(host)
 }
 
 // CertificateFor is the certificate for a server name: that of the name itself, or of

@@ -141,6 +141,12 @@ func ingress(services ...string) *networkingv1.Ingress {
 }
 
 func review(operation admissionv1.Operation, ing, old *networkingv1.Ingress) *admissionv1.AdmissionReview {
+	r, err := newReview(operation, ing, old)
+	Expect(err).NotTo(HaveOccurred())
+	return r
+}
+
+func newReview(operation admissionv1.Operation, ing, old *networkingv1.Ingress) (*admissionv1.AdmissionReview, error) {
 	r := &admissionv1.AdmissionReview{
 		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
 		Request: &admissionv1.AdmissionRequest{
@@ -151,16 +157,16 @@ func review(operation admissionv1.Operation, ing, old *networkingv1.Ingress) *ad
 			Name:      "web",
 		},
 	}
-	raw := func(i *networkingv1.Ingress) (e runtime.RawExtension) {
+	raw := func(i *networkingv1.Ingress) (e runtime.RawExtension, err error) {
 		if i != nil {
-			var err error
 			e.Raw, err = json.Marshal(i)
-			Expect(err).NotTo(HaveOccurred())
 		}
-		return e
+		return e, err
 	}
-	r.Request.Object, r.Request.OldObject = raw(ing), raw(old)
-	return r
+	var newErr, oldErr error
+	r.Request.Object, newErr = raw(ing)
+	r.Request.OldObject, oldErr = raw(old)
+	return r, errors.Join(newErr, oldErr)
 }
 
 var _ = Describe("Handler", func() {

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook_test
+
+import (
+	"fmt"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/routegate/routegate/routing"
+)
+
+// hostile is a kind of Ingress that somebody may write to make Routegate slow, big or
+// wrong.
+type hostile struct {
+	name string
+	// most is the size of the largest that a review can hold, or that is of interest.
+	most int
+	make func(n int) *networkingv1.Ingress
+}
+
+// hostiles are Ingresses that become large in one way each. Most of them are valid for
+// the API server.
+func hostiles() []hostile {
+	rule := func(host string, paths ...networkingv1.HTTPIngressPath) networkingv1.IngressRule {
+		r := networkingv1.IngressRule{Host: host}
+		r.HTTP = &networkingv1.HTTPIngressRuleValue{Paths: paths}
+		return r
+	}
+	path := func(text string, kind networkingv1.PathType, service string) networkingv1.HTTPIngressPath {
+		p := networkingv1.HTTPIngressPath{Path: text, PathType: &kind}
+		p.Backend.Service = &networkingv1.IngressServiceBackend{Name: service, Port: networkingv1.ServiceBackendPort{Number: 80}}
+		return p
+	}
+	// of returns an Ingress of the rules, with the annotations of ingress-nginx given as
+	// name, value, name, value.
+	of := func(rules []networkingv1.IngressRule, annotations ...string) *networkingv1.Ingress {
+		ing := ingress()
+		ing.Spec.Rules = rules
+		ing.Annotations = map[string]string{}
+		for i := 0; i < len(annotations); i += 2 {
+			ing.Annotations[routing.NginxPrefix+annotations[i]] = annotations[i+1]
+		}
+		return ing
+	}
+	const exact, prefix, regex = networkingv1.PathTypeExact, networkingv1.PathTypePrefix, networkingv1.PathTypeImplementationSpecific
+	manyPaths := func(n int, kind networkingv1.PathType, text func(i int) string, service func(i int) string) []networkingv1.IngressRule {
+		paths := make([]networkingv1.HTTPIngressPath, n)
+		for i := range paths {
+			paths[i] = path(text(i), kind, service(i))
+		}
+		return []networkingv1.IngressRule{rule("a.example", paths...)}
+	}
+	manyHosts := func(n int, host func(i int) string, service string) []networkingv1.IngressRule {
+		rules := make([]networkingv1.IngressRule, n)
+		for i := range rules {
+			rules[i] = rule(host(i), path("/", prefix, service))
+		}
+		return rules
+	}
+	oneRegex := func(text string) *networkingv1.Ingress {
+		return of([]networkingv1.IngressRule{rule("a.example", path(text, regex, "web"))}, "use-regex", "true")
+	}
+	numbered := func(format string) func(int) string { return func(i int) string { return fmt.Sprintf(format, i) } }
+	always := func(text string) func(int) string { return func(int) string { return text } }
+
+	return []hostile{
+		{"paths of a Service", 50_000, func(n int) *networkingv1.Ingress {
+			return of(manyPaths(n, exact, numbered("/p%d"), always("web")))
+		}},
+		{"paths of no Service", 50_000, func(n int) *networkingv1.Ingress {
+			return of(manyPaths(n, exact, numbered("/p%d"), always("gone")))
+		}},
+		{"paths, each of a Service that is missing", 40_000, func(n int) *networkingv1.Ingress {
+			return of(manyPaths(n, prefix, numbered("/p%d"), numbered("gone-%d")))
+		}},
+		{"the same path again and again", 50_000, func(n int) *networkingv1.Ingress {
+			return of(manyPaths(n, prefix, always("/same"), always("web")))
+		}},
+		{"paths within each other", 1_000, func(n int) *networkingv1.Ingress {
+			return of(manyPaths(n, prefix, func(i int) string { return strings.Repeat("/a", i+1) }, always("web")))
+		}},
+		{"rules of one host", 20_000, func(n int) *networkingv1.Ingress {
+			return of(manyHosts(n, always("a.example"), "web"))
+		}},
+		{"hosts", 10_000, func(n int) *networkingv1.Ingress {
+			return of(manyHosts(n, numbered("h%d.example"), "web"))
+		}},
+		{"wildcard hosts and hosts below them", 10_000, func(n int) *networkingv1.Ingress {
+			return of(append(manyHosts(n/2, numbered("*.h%d.example"), "web"), manyHosts(n/2, numbered("x.h%d.example"), "web")...))
+		}},
+		{"hosts and www hosts with a redirect between them", 10_000, func(n int) *networkingv1.Ingress {
+			return of(append(manyHosts(n/2, numbered("h%d.example"), "web"), manyHosts(n/2, numbered("www.h%d.example"), "web")...),
+				"from-to-www-redirect", "true")
+		}},
+		{"TLS entries", 10_000, func(n int) *networkingv1.Ingress {
+			ing := of(manyHosts(1, always("a.example"), "web"))
+			for i := range n {
+				ing.Spec.TLS = append(ing.Spec.TLS, networkingv1.IngressTLS{Hosts: []string{fmt.Sprintf("h%d.example", i)}, SecretName: fmt.Sprintf("s%d", i)})
+			}
+			return ing
+		}},
+		{"TLS entries, one for each host", 10_000, func(n int) *networkingv1.Ingress {
+			ing := of(manyHosts(n, numbered("h%d.example"), "web"))
+			for i := range n {
+				ing.Spec.TLS = append(ing.Spec.TLS, networkingv1.IngressTLS{Hosts: []string{fmt.Sprintf("h%d.example", n-1-i)}, SecretName: fmt.Sprintf("s%d", i)})
+			}
+			return ing
+		}},
+		{"hosts of one TLS entry", 10_000, func(n int) *networkingv1.Ingress {
+			ing := of(manyHosts(n, numbered("h%d.example"), "web"))
+			tls := networkingv1.IngressTLS{SecretName: "cert"}
+			for i := range n {
+				tls.Hosts = append(tls.Hosts, fmt.Sprintf("other%d.example", i))
+			}
+			ing.Spec.TLS = []networkingv1.IngressTLS{tls}
+			return ing
+		}},
+		{"hosts, and TLS entries without hosts", 10_000, func(n int) *networkingv1.Ingress {
+			ing := of(manyHosts(n, numbered("h%d.example"), "web"))
+			for i := range n {
+				ing.Spec.TLS = append(ing.Spec.TLS, networkingv1.IngressTLS{SecretName: fmt.Sprintf("s%d", i)})
+			}
+			return ing
+		}},
+		{"hosts, and TLS entries of one Secret", 10_000, func(n int) *networkingv1.Ingress {
+			ing := of(manyHosts(n, numbered("h%d.example"), "web"))
+			for range n {
+				ing.Spec.TLS = append(ing.Spec.TLS, networkingv1.IngressTLS{SecretName: "cert"})
+			}
+			return ing
+		}},
+		{"regular expressions of one host", 10_000, func(n int) *networkingv1.Ingress {
+			return of(manyPaths(n, regex, numbered("/p%d(/|$)(.*)"), always("web")), "use-regex", "true", "rewrite-target", "/$2")
+		}},
+		{"regular expressions that meet", 10_000, func(n int) *networkingv1.Ingress {
+			return of(manyPaths(n, regex, numbered("/.*[a-z]+/%d.*"), always("web")), "use-regex", "true")
+		}},
+		{"an alternation", 10_000, func(n int) *networkingv1.Ingress {
+			words := make([]string, n)
+			for i := range words {
+				words[i] = fmt.Sprintf("w%d", i)
+			}
+			return oneRegex("/(" + strings.Join(words, "|") + ")")
+		}},
+		{"a pattern of stars", 10_000, func(n int) *networkingv1.Ingress { return oneRegex("/" + strings.Repeat(".*a", n/3)) }},
+		{"nested quantifiers", 10_000, func(n int) *networkingv1.Ingress { return oneRegex("/" + strings.Repeat("(a+)+", n/5) + "$") }},
+		{"optional parts before as many fixed ones", 10_000, func(n int) *networkingv1.Ingress {
+			return oneRegex("/" + strings.Repeat("a?", n/3) + strings.Repeat("a", n/3))
+		}},
+		{"groups within each other", 10_000, func(n int) *networkingv1.Ingress {
+			return oneRegex("/" + strings.Repeat("(", n/2) + "a" + strings.Repeat(")*", n/2))
+		}},
+		{"groups that do not end", 10_000, func(n int) *networkingv1.Ingress { return oneRegex("/" + strings.Repeat("(", n)) }},
+		{"repetitions of repetitions", 10_000, func(n int) *networkingv1.Ingress {
+			return oneRegex("/" + strings.Repeat("(", n/8) + "a" + strings.Repeat("){1,9}", n/8))
+		}},
+		{"a long repetition", 10_000, func(n int) *networkingv1.Ingress {
+			return oneRegex("/" + strings.Repeat("(a{1,999}b{2,1000}){500}", n/24))
+		}},
+		{"back references", 10_000, func(n int) *networkingv1.Ingress { return oneRegex("/" + strings.Repeat(`(a|ab)\1`, n/8)) }},
+		{"look-arounds", 10_000, func(n int) *networkingv1.Ingress { return oneRegex("/" + strings.Repeat(`(?=a.*b)(?!c)(?<=d)`, n/19)) }},
+		{"a long path", 1 << 20, func(n int) *networkingv1.Ingress {
+			return of(manyPaths(1, prefix, always("/"+strings.Repeat("a", n)), always("web")))
+		}},
+		{"a long value of an annotation", 1_500_000, func(n int) *networkingv1.Ingress {
+			return of(manyHosts(1, always("a.example"), "web"), "proxy-body-size", strings.Repeat("8", n), "auth-url", "http://"+strings.Repeat("a.", n/4))
+		}},
+		{"aliases", 10_000, func(n int) *networkingv1.Ingress {
+			aliases := make([]string, n)
+			for i := range aliases {
+				aliases[i] = fmt.Sprintf("alias%d.example", i)
+			}
+			return of(manyHosts(1, always("a.example"), "web"), "server-alias", strings.Join(aliases, ","))
+		}},
+		{"aliases that are regular expressions", 10_000, func(n int) *networkingv1.Ingress {
+			aliases := make([]string, n)
+			for i := range aliases {
+				aliases[i] = fmt.Sprintf(`~^a.*%d\.example$`, i)
+			}
+			return of(manyHosts(10, numbered("h%d.example"), "web"), "server-alias", strings.Join(aliases, ","))
+		}},
+		{"addresses that may call", 10_000, func(n int) *networkingv1.Ingress {
+			ranges := make([]string, n)
+			for i := range ranges {
+				ranges[i] = fmt.Sprintf("10.%d.%d.0/33", i/256%256, i%256)
+			}
+			return of(manyHosts(1, always("a.example"), "web"), "whitelist-source-range", strings.Join(ranges, ","))
+		}},
+		{"annotations that are not known", 10_000, func(n int) *networkingv1.Ingress {
+			ing := of(manyHosts(1, always("a.example"), "web"))
+			for i := range n {
+				ing.Annotations[fmt.Sprintf("%sproxy-body-siz%d", routing.NginxPrefix, i)] = "x"
+			}
+			return ing
+		}},
+		{"a long snippet", 500_000, func(n int) *networkingv1.Ingress {
+			return of(manyHosts(1, always("a.example"), "web"), "configuration-snippet", strings.Repeat("set $a \"$b{\";\n", n/14), "server-snippet", strings.Repeat("{", n))
+		}},
+		{"a long list to ignore", 100_000, func(n int) *networkingv1.Ingress {
+			ing := of(manyHosts(1, always("a.example"), "gone"))
+			ing.Annotations["routegate.dev/ignore"] = strings.Repeat("service-missin,", n/15)
+			return ing
+		}},
+	}
+}
