@@ -115,7 +115,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.log(d, outcome)
 
 	if d.verdict.Fails() {
-		http.Error(w, "no verdict: "+undecidedText(d.verdict.Undecided), http.StatusInternalServerError)
+		http.Error(w, printable("no verdict: "+undecidedText(d.verdict.Undecided)), http.StatusInternalServerError)
 		return
 	}
 	writeReview(w, review, h.response(h.disclosed(ctx, d)))
@@ -128,7 +128,7 @@ func refuse(w http.ResponseWriter, log logr.Logger, err error) {
 		status = b.status
 	}
 	log.V(1).Info("invalid request", "status", status, "error", err.Error())
-	http.Error(w, err.Error(), status)
+	http.Error(w, printable(err.Error()), status)
 }
 
 var ingressKind = metav1.GroupVersionKind{Group: networkingv1.GroupName, Version: "v1", Kind: "Ingress"}

@@ -3,12 +3,32 @@
 package webhook_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
+	"github.com/go-logr/logr"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admission/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/routegate/routegate/checks"
+	"github.com/routegate/routegate/internal/cluster"
+	"github.com/routegate/routegate/internal/policy"
 	"github.com/routegate/routegate/routing"
+	"github.com/routegate/routegate/webhook"
 )
 
 // hostile is a kind of Ingress that somebody may write to make Routegate slow, big or
@@ -205,3 +225,169 @@ func hostiles() []hostile {
 		}},
 	}
 }
+
+// What bounds an answer, whatever was asked. The API server has bounds of its own for
+// warnings: 256 runes each, once all together exceed 4096.
+const (
+	mostAnswer      = 64 << 10
+	mostWarnings    = 10
+	mostWarning     = 256
+	mostAllWarnings = 4096
+	mostAnnotation  = 1024
+)
+
+// obeyed are the characters that a terminal would obey, or that would make text look like
+// other text.
+func obeyed(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
+}
+
+// expectTame expects of an answer that it is short, and that none of it is for a terminal
+// to obey.
+func expectTame(body []byte) {
+	GinkgoHelper()
+	Expect(len(body)).To(BeNumerically("<=", mostAnswer))
+	var answer admissionv1.AdmissionReview
+	Expect(json.Unmarshal(body, &answer)).To(Succeed())
+	resp := answer.Response
+	Expect(resp).NotTo(BeNil())
+	texts := slices.Clone(resp.Warnings)
+	Expect(len(texts)).To(BeNumerically("<=", mostWarnings))
+	total := 0
+	for _, warning := range texts {
+		runes := utf8.RuneCountInString(warning)
+		Expect(runes).To(BeNumerically("<=", mostWarning), warning)
+		total += runes
+	}
+	Expect(total).To(BeNumerically("<=", mostAllWarnings))
+	for key, value := range resp.AuditAnnotations {
+		Expect(len(value)).To(BeNumerically("<=", mostAnnotation), key)
+		texts = append(texts, key, value)
+	}
+	if resp.Result != nil {
+		// Its lines are ours.
+		texts = append(texts, strings.Split(resp.Result.Message, "\n")...)
+		for _, cause := range resp.Result.Details.Causes {
+			texts = append(texts, string(cause.Type), cause.Field, cause.Message)
+		}
+	}
+	for _, text := range texts {
+		Expect(strings.ContainsFunc(text, obeyed)).To(BeFalse(), "%q", text)
+		Expect(utf8.ValidString(text)).To(BeTrue(), "%q", text)
+	}
+}
+
+// nasty is text that a terminal would obey, that hides, or that is no text.
+const nasty = "\x1b[2J\x1b]0;owned\a\x00\n\r\t\v\x7f\u0085\u009b31m\u200e\u202e\u2066\u2028\ufeffweb"
+
+// nastyIngress has the text wherever an Ingress may hold any.
+func nastyIngress() *networkingv1.Ingress {
+	ing := ingress(nasty, "web")
+	text, kind := nasty, networkingv1.PathType(nasty)
+	ing.Name, ing.GenerateName = nasty, nasty
+	ing.Labels = map[string]string{nasty: nasty}
+	ing.Annotations = map[string]string{nasty: nasty, "kubernetes.io/ingress.class": nasty, "routegate.dev/ignore": nasty, "routegate.dev/ignore-reason": nasty}
+	for _, annotation := range routing.Annotations() {
+		ing.Annotations[routing.NginxPrefix+annotation.Name] = nasty
+	}
+	ing.Annotations[routing.NginxPrefix+nasty] = nasty
+	ing.Spec.DefaultBackend = &networkingv1.IngressBackend{Resource: &corev1.TypedLocalObjectReference{APIGroup: &text, Kind: nasty, Name: nasty}}
+	ing.Spec.TLS = []networkingv1.IngressTLS{{Hosts: []string{nasty, "h1.example"}, SecretName: nasty}, {Hosts: []string{nasty}}}
+	for i := range ing.Spec.Rules {
+		rule := &ing.Spec.Rules[i]
+		rule.HTTP.Paths[0].Path = "/" + nasty
+		rule.HTTP.Paths = append(rule.HTTP.Paths, networkingv1.HTTPIngressPath{Path: nasty, PathType: &kind, Backend: networkingv1.IngressBackend{
+			Service: &networkingv1.IngressServiceBackend{Name: "web", Port: networkingv1.ServiceBackendPort{Name: nasty}},
+		}})
+	}
+	ing.Spec.Rules[0].Host = nasty
+	return ing
+}
+
+var _ = Describe("A hostile Ingress", func() {
+	var (
+		handler *webhook.Handler
+		file    policy.File
+		logged  *bytes.Buffer
+	)
+	BeforeEach(func() {
+		world := cluster.NewStatic()
+		for _, obj := range []metav1.Object{
+			class("nginx", "k8s.io/ingress-nginx"), service("web"), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "app"}},
+		} {
+			Expect(world.Apply(obj)).To(Succeed())
+		}
+		metrics, err := webhook.NewMetrics(prometheus.NewRegistry())
+		Expect(err).NotTo(HaveOccurred())
+		file, logged = policy.File{}, &bytes.Buffer{}
+		handler = &webhook.Handler{
+			Cluster: world, Authorizer: &fakeRights{}, Metrics: metrics, Explain: true,
+			Rules: func() *policy.Rules {
+				rules, err := file.Compile(checks.All())
+				Expect(err).NotTo(HaveOccurred())
+				return rules
+			},
+			// As routegate serve logs, which escapes more.
+			Log: logr.FromSlogHandler(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.Level(-1)})),
+		}
+	})
+	ask := func(ctx SpecContext, r *admissionv1.AdmissionReview) *httptest.ResponseRecorder {
+		GinkgoHelper()
+		body, err := json.Marshal(r)
+		Expect(err).NotTo(HaveOccurred())
+		request := httptest.NewRequestWithContext(ctx, http.MethodPost, "/?timeout=10s", bytes.NewReader(body))
+		request.Header.Set("Content-Type", "application/json")
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, request)
+		for line := range strings.Lines(logged.String()) {
+			Expect(strings.ContainsAny(strings.TrimSuffix(line, "\n"), "\x1b\x00\a\r\n")).To(BeFalse(), "%q", line)
+			Expect(len(line)).To(BeNumerically("<=", mostAnswer))
+		}
+		return answer
+	}
+
+	for _, h := range hostiles() {
+		It("gets a short answer for many "+h.name, func(ctx SpecContext) {
+			n := max(1, h.most/16)
+			for _, preset := range []policy.Preset{"", policy.Observe, policy.Strict} {
+				file.Preset = preset
+				answer := ask(ctx, review(admissionv1.Create, h.make(n), nil))
+				Expect(answer.Code).To(Equal(http.StatusOK))
+				expectTame(answer.Body.Bytes())
+			}
+			answer := ask(ctx, review(admissionv1.Update, h.make(n), h.make(n/2)))
+			Expect(answer.Code).To(Equal(http.StatusOK))
+			expectTame(answer.Body.Bytes())
+		})
+	}
+
+	It("has nothing obeyed by a terminal, wherever it says so", func(ctx SpecContext) {
+		for _, named := range []bool{false, true} {
+			for _, preset := range []policy.Preset{"", policy.Observe, policy.Strict} {
+				file.Preset = preset
+				r := review(admissionv1.Create, nastyIngress(), nil)
+				if named {
+					ing := nastyIngress()
+					delete(ing.Annotations, "kubernetes.io/ingress.class")
+					nginx := "nginx"
+					ing.Spec.IngressClassName = &nginx
+					r = review(admissionv1.Update, ing, ingress("web"))
+				}
+				r.Request.Name, r.Request.UID = nasty, nasty
+				r.Request.UserInfo = authenticationv1.UserInfo{Username: nasty, Groups: []string{nasty}}
+				answer := ask(ctx, r)
+				Expect(answer.Code).To(Equal(http.StatusOK))
+				expectTame(answer.Body.Bytes())
+				Expect(logged.Len()).NotTo(BeZero())
+			}
+		}
+	})
+
+	It("has nothing obeyed by a terminal in what it is refused with", func(ctx SpecContext) {
+		r := review(admissionv1.Create, nastyIngress(), nil)
+		r.Request.Kind.Kind = nasty
+		answer := ask(ctx, r)
+		Expect(answer.Code).To(Equal(http.StatusBadRequest))
+		Expect(strings.ContainsFunc(strings.TrimSuffix(answer.Body.String(), "\n"), obeyed)).To(BeFalse(), "%q", answer.Body)
+	})
+})

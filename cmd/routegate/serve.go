@@ -7,11 +7,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
 	"net/http"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -40,6 +42,7 @@ import (
 	"github.com/routegate/routegate/internal/cluster"
 	"github.com/routegate/routegate/internal/leader"
 	"github.com/routegate/routegate/internal/policy"
+	"github.com/routegate/routegate/internal/report"
 	"github.com/routegate/routegate/internal/settings"
 	"github.com/routegate/routegate/routing"
 	"github.com/routegate/routegate/webhook"
@@ -381,20 +384,30 @@ func (o *serveOptions) policySource(client kubernetes.Interface, registry promet
 	return s, s.start(registry)
 }
 
-func (o *serveOptions) logger() logr.Logger {
+func (o *serveOptions) logger() logr.Logger { return newLogger(os.Stderr, o.logFormat, o.verbosity) }
+
+// newLogger writes to w. What others named and wrote cannot make a terminal that shows the
+// log do anything: JSON alone would leave some control characters as they are.
+func newLogger(w io.Writer, format string, verbosity int) logr.Logger {
 	options := &slog.HandlerOptions{
-		Level: slog.Level(-o.verbosity),
+		Level: slog.Level(-verbosity),
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			// logr's V(1) and above are below slog's named levels.
 			if level, ok := a.Value.Any().(slog.Level); ok && a.Key == slog.LevelKey && level < slog.LevelInfo {
 				return slog.String(slog.LevelKey, slog.LevelDebug.String())
 			}
+			value := a.Value.Any()
+			if err, ok := value.(error); ok {
+				a.Value = slog.StringValue(printableLines(err.Error()))
+			} else if text := reflect.ValueOf(value); text.Kind() == reflect.String {
+				a.Value = slog.StringValue(printableLines(text.String()))
+			}
 			return a
 		},
 	}
-	var handler slog.Handler = slog.NewJSONHandler(os.Stderr, options)
-	if o.logFormat == "text" {
-		handler = slog.NewTextHandler(os.Stderr, options)
+	var handler slog.Handler = slog.NewJSONHandler(w, options)
+	if format == "text" {
+		handler = slog.NewTextHandler(w, options)
 	}
 	return logr.FromSlogHandler(handler)
 }
@@ -415,6 +428,15 @@ func limitMemory(log logr.Logger) {
 	default:
 		log.V(1).Info("memory limit", "bytes", limit)
 	}
+}
+
+// printableLines is report.Printable for text of several lines, such as a stack.
+func printableLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = report.Printable(strings.ReplaceAll(line, "\t", "    "))
+	}
+	return strings.Join(lines, "\n")
 }
 
 // serve runs until ctx is done and everything has been drained, or until a part

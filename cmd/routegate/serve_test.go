@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,9 +14,11 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/routegate/routegate/certs"
 	"github.com/routegate/routegate/internal/cluster"
@@ -102,6 +105,22 @@ func TestVersionIsOneLine(t *testing.T) {
 	}
 	if line := out.String(); !strings.HasPrefix(line, "routegate ") || strings.Count(line, "\n") != 1 {
 		t.Errorf("got %q", line)
+	}
+}
+
+func TestLogHoldsNothingThatATerminalObeys(t *testing.T) {
+	const evil = "\x1b[2J\x9b\x00\r\a\x7f\u0085\u009b31m\u202e\u2066web"
+	for _, format := range []string{"json", "text"} {
+		var out bytes.Buffer
+		log := newLogger(&out, format, 1)
+		log.V(1).Info("answered", "name", evil, "uid", types.UID(evil))
+		log.Error(errors.New(evil), "no verdict", "stack", "a\n\tb"+evil)
+		if lines := strings.Count(out.String(), "\n"); lines != 2 {
+			t.Errorf("%s: got %d lines: %q", format, lines, out.String())
+		}
+		if !strings.Contains(out.String(), "web") || strings.ContainsFunc(strings.ReplaceAll(out.String(), "\n", ""), func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%s: got %q", format, out.String())
+		}
 	}
 }
 

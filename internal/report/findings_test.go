@@ -264,9 +264,9 @@ func TestGitHub(t *testing.T) {
 		got = append(got, text+" | "+strings.NewReplacer("%0D", "\r", "%0A", "\n", "%25", "%").Replace(data))
 	}
 	want := []string{
-		"error file=b,ad:%.yaml line=3 title=Routegate | b,ad:%.yaml, document 2: " + nasty,
+		"error file=b,ad:%.yaml line=3 title=Routegate | b,ad:%.yaml, document 2: " + printable(nasty),
 		"error title=Routegate | stopped",
-		"error file=dir/my web.yaml line=12 col=7 endColumn=11 title=port-missing | Ingress shop/web: spec.defaultBackend.service.port: " + nasty + " (port-missing): requests get 503",
+		"error file=dir/my web.yaml line=12 col=7 endColumn=11 title=port-missing | Ingress shop/web: spec.defaultBackend.service.port: " + printable(nasty) + " (port-missing): requests get 503",
 		"error file=dir/my web.yaml line=12 col=7 endColumn=11 title=service-missing | Ingress shop/web: spec.defaultBackend.service.port: gone (service-missing): requests get 503\nsay so",
 		"warning title=tls-expired | Ingress shop/web: spec.defaultBackend.service.port: old (tls-expired): requests get 503 [not denied: not certain]",
 		"warning file=shop/templates/a.yaml title=port-missing | Ingress shop/piped: spec.defaultBackend.service.port: no port (port-missing): requests get 503",

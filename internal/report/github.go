@@ -23,7 +23,7 @@ var (
 func (r *Findings) writeGitHub(w io.Writer) error {
 	var b strings.Builder
 	for _, p := range r.Problems {
-		command(&b, "error", &Source{File: p.File, Line: p.Line}, "Routegate", p.Message)
+		command(&b, "error", &Source{File: p.File, Line: p.Line}, "Routegate", printable(p.Message))
 	}
 	for _, j := range r.Ingresses {
 		for i := range j.Findings {
@@ -35,11 +35,11 @@ func (r *Findings) writeGitHub(w io.Writer) error {
 			if f.Mode == checks.Deny {
 				level = "error"
 			}
-			text := f.text()
+			text := printable(fmt.Sprintf("Ingress %s/%s: %s", j.Namespace, j.Name, f.text()))
 			if f.Hint != "" {
-				text += "\n" + f.Hint
+				text += "\n" + printable(f.Hint)
 			}
-			command(&b, level, f.Source, f.Check, fmt.Sprintf("Ingress %s/%s: %s", j.Namespace, j.Name, text))
+			command(&b, level, f.Source, f.Check, text)
 		}
 	}
 	_, err := io.WriteString(w, b.String())

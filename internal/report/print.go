@@ -147,6 +147,9 @@ func (t *Trace) colourOfStatus() string {
 	return red
 }
 
+// Printable escapes what a terminal would not show, or would obey, as reports do.
+func Printable(text string) string { return printable(text) }
+
 // printable escapes what a terminal would not show, or would obey.
 func printable(text string) string {
 	if strings.IndexFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) < 0 {
