@@ -12,16 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/routegate/routegate/checks"
-	"github.com/routegate/routegate/internal/cluster"
-	"github.com/routegate/routegate/internal/policy"
-	"github.com/routegate/routegate/webhook"
 )
 
 // cpuTime is what the process has used. Other programs on the machine do not count.
@@ -36,24 +27,9 @@ func cpuTime(b *testing.B) time.Duration {
 // BenchmarkHostile asks about Ingresses that are as large as a review can hold, and a
 // quarter of that: what takes much more than four times as long is to be mended.
 func BenchmarkHostile(b *testing.B) {
-	world := cluster.NewStatic()
-	for _, obj := range []metav1.Object{
-		class("nginx", "k8s.io/ingress-nginx"), service("web"), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "app"}},
-	} {
-		if err := world.Apply(obj); err != nil {
-			b.Fatal(err)
-		}
-	}
-	metrics, err := webhook.NewMetrics(prometheus.NewRegistry())
+	handler, err := plainHandler()
 	if err != nil {
 		b.Fatal(err)
-	}
-	rules, err := policy.File{}.Compile(checks.All())
-	if err != nil {
-		b.Fatal(err)
-	}
-	handler := &webhook.Handler{
-		Cluster: world, Rules: func() *policy.Rules { return rules }, Authorizer: &fakeRights{}, Metrics: metrics, Log: logr.Discard(),
 	}
 	for _, h := range hostiles() {
 		for _, n := range []int{h.most / 4, h.most} {

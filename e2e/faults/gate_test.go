@@ -16,6 +16,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	admissionv1 "k8s.io/api/admission/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -41,8 +42,12 @@ type gateOptions struct {
 	fault stack.Fault
 	// synced are the kinds to wait for; all when nil.
 	synced []string
-	// asked makes the API server ask about the gate's namespace.
-	asked bool
+	// asked makes the API server ask about the gate's namespace, and failurePolicy is what
+	// it then does about a call that fails.
+	asked         bool
+	failurePolicy admissionregistrationv1.FailurePolicyType
+	// kubeconfig leads to the API server in another way than through a proxy.
+	kubeconfig string
 }
 
 // gate is a running routegate behind a proxy, and a namespace with the Service
@@ -71,14 +76,17 @@ func startGate(ctx SpecContext, name string, o gateOptions) *gate {
 	Expect(err).NotTo(HaveOccurred())
 	g.furnish(ctx, name)
 
-	g.proxy, err = g.cp.StartProxy(ctx, dir, name)
-	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(g.proxy.Stop)
-	g.proxy.SetFault(o.fault)
+	if o.kubeconfig == "" {
+		g.proxy, err = g.cp.StartProxy(ctx, dir, name)
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(g.proxy.Stop)
+		g.proxy.SetFault(o.fault)
+		o.kubeconfig = g.proxy.Kubeconfig
+	}
 	soon, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	g.Routegate, err = stack.StartRoutegate(soon, stack.RoutegateOptions{
-		Binary: program, Kubeconfig: g.proxy.Kubeconfig, Dir: dir, Name: name, DrainTime: o.drainTime,
+		Binary: program, Kubeconfig: o.kubeconfig, Dir: dir, Name: name, DrainTime: o.drainTime,
 		// For the report of a spec that fails.
 		Args: append([]string{"--verbosity=1"}, o.args...),
 	})
@@ -95,7 +103,7 @@ func startGate(ctx SpecContext, name string, o gateOptions) *gate {
 	g.catchUp(ctx, o.synced...)
 
 	if o.asked {
-		hook := stack.Webhook{Name: "routegate-" + name, NamespaceLabels: map[string]string{"gate": name}}
+		hook := stack.Webhook{Name: "routegate-" + name, NamespaceLabels: map[string]string{"gate": name}, FailurePolicy: o.failurePolicy}
 		Expect(hook.Install(ctx, g.cp.Client, g.Routegate)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) error {
 			return g.cp.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(ctx, hook.Name, metav1.DeleteOptions{})
@@ -206,6 +214,8 @@ type client struct {
 // clientOptions are the two ways to speak HTTP, and whether connections are kept.
 type clientOptions struct {
 	http2, once bool
+	// late is by how much its clock is late.
+	late time.Duration
 }
 
 func (g *gate) newClient(o clientOptions) *client {
@@ -213,7 +223,7 @@ func (g *gate) newClient(o clientOptions) *client {
 	pool := x509.NewCertPool()
 	Expect(pool.AppendCertsFromPEM(g.CABundle)).To(BeTrue())
 	transport := &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: o.http2, DisableKeepAlives: o.once,
+		TLSClientConfig: &tls.Config{RootCAs: pool, Time: func() time.Time { return time.Now().Add(-o.late) }}, ForceAttemptHTTP2: o.http2, DisableKeepAlives: o.once,
 	}
 	DeferCleanup(transport.CloseIdleConnections)
 	return &client{http: http.Client{Transport: transport}, url: g.URL}

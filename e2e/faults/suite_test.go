@@ -49,10 +49,16 @@ func startControlPlane(ctx SpecContext, dir string) *stack.ControlPlane {
 	cp, err := stack.StartControlPlane(ctx, dir)
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(cp.Stop)
-	_, err = cp.Client.NetworkingV1().IngressClasses().Create(ctx, &networkingv1.IngressClass{
+	addClass(ctx, cp)
+	return cp
+}
+
+// addClass adds the IngressClass nginx.
+func addClass(ctx SpecContext, cp *stack.ControlPlane) {
+	GinkgoHelper()
+	_, err := cp.Client.NetworkingV1().IngressClasses().Create(ctx, &networkingv1.IngressClass{
 		ObjectMeta: metav1.ObjectMeta{Name: "nginx"},
 		Spec:       networkingv1.IngressClassSpec{Controller: "k8s.io/ingress-nginx"},
 	}, metav1.CreateOptions{})
 	Expect(err).NotTo(HaveOccurred())
-	return cp
 }

@@ -50,6 +50,12 @@ func StartControlPlane(ctx context.Context, dir string) (*ControlPlane, error) {
 // StartControlPlaneWith is StartControlPlane with more flags for the
 // kube-apiserver, each by its name without dashes.
 func StartControlPlaneWith(ctx context.Context, dir string, flags map[string]string) (*ControlPlane, error) {
+	return startControlPlane(ctx, dir, flags, "")
+}
+
+// startControlPlane keeps what there is to keep in the folder data; in one of its own,
+// which goes when it stops, where that is empty.
+func startControlPlane(ctx context.Context, dir string, flags map[string]string, data string) (*ControlPlane, error) {
 	assets, err := assetsDir()
 	if err != nil {
 		return nil, err
@@ -63,6 +69,10 @@ func StartControlPlaneWith(ctx context.Context, dir string, flags map[string]str
 		UseExistingCluster:       &existing,
 		ControlPlaneStartTimeout: time.Minute,
 		ControlPlaneStopTimeout:  time.Minute,
+	}
+	if data != "" {
+		env.ControlPlane.Etcd = &envtest.Etcd{DataDir: filepath.Join(data, "etcd")}
+		env.ControlPlane.GetAPIServer().CertDir = filepath.Join(data, "certificates")
 	}
 	env.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", serviceRange)
 	for name, value := range flags {
