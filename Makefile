@@ -18,8 +18,11 @@ TEST_TIMEOUT ?= 20m
 TRUTH_DIR ?= e2e/testdata/truth
 BENCH ?= .
 FUZZTIME ?= 30s
-FUZZ_SHORT := routing/FuzzMatch routing/FuzzConfigOf checks/FuzzRun
-FUZZ := $(FUZZ_SHORT) routing/FuzzPattern webhook/FuzzDecode
+FUZZ_SHORT := routing/FuzzMatch routing/FuzzConfigOf routing/FuzzFactsOf checks/FuzzRun webhook/FuzzDecode webhook/FuzzServeHTTP internal/policy/FuzzParse certs/FuzzNext
+FUZZ := $(FUZZ_SHORT) routing/FuzzPattern internal/manifests/FuzzRead
+# Of each target in "make test", unless FUZZTIME is given.
+FUZZTIME_SHORT := $(if $(filter file,$(origin FUZZTIME)),12s,$(FUZZTIME))
+SOAKTIME ?= 10m
 FOCUS ?=
 E2E ?=
 DEMO_KEEP ?=
@@ -45,6 +48,7 @@ help: ## Show this list.
 		BENCH=regexp 'bench: the benchmarks to run' \
 		TRUTH_DIR=dir 'truth: the recording to judge' \
 		FUZZTIME=10m 'fuzz, test: the time for each fuzz target' \
+		SOAKTIME=1h 'soak: how long to write' \
 		VERSION=v1.2.3 'build: the version to report; otherwise git describes it'
 
 ##@ Try it
@@ -93,7 +97,7 @@ $(error E2E=$(E2E): must be 1, auto or empty)
 endif
 
 .PHONY: test
-test: ## Vet, run all tests, those against a real kube-apiserver included, fuzz for 30 seconds each, and hold the speed and the memory to their budgets.
+test: ## Vet, run all tests, those against a real kube-apiserver included, fuzz what reads input, and hold the speed and the memory to their budgets.
 	@go vet ./...
 	@go -C e2e/controlplane vet ./...
 	@go -C charts/tools vet ./...
@@ -111,7 +115,7 @@ test: ## Vet, run all tests, those against a real kube-apiserver included, fuzz 
 		match($$0, /Ran [0-9]+ of [0-9]+ Specs/) {split(substr($$0, RSTART), words, " "); specs += words[2]} \
 		/"Action":"(pass|fail)"/ && !/"Test":/ {packages++} \
 		END {printf "test: ran %d tests and %d Ginkgo specs in %d packages; the log is bin/test.json\n", tests, specs, packages}' bin/test.json; \
-	if ((failed == 0)); then $(MAKE) --no-print-directory fuzz FUZZ="$(FUZZ_SHORT)"; $(MAKE) --no-print-directory bench-gate; fi; \
+	if ((failed == 0)); then $(MAKE) --no-print-directory fuzz FUZZ="$(FUZZ_SHORT)" FUZZTIME=$(FUZZTIME_SHORT); $(MAKE) --no-print-directory bench-gate; fi; \
 	exit $$failed
 	@$(if $(E2E),$(MAKE) --no-print-directory e2e-$(E2E))
 
@@ -160,7 +164,7 @@ e2e-preflight:
 	@bin/e2e/preflight bin/e2e/pause
 
 .PHONY: fuzz
-fuzz: ## Fuzz the routing model (requests, annotations, regular expressions) and all checks.
+fuzz: ## Fuzz the routing model, all checks, the webhook's handler, policy files, manifests and what is made of Secrets.
 	@for target in $(FUZZ); do go test -run '^$$' -fuzz "^$${target#*/}$$" -fuzztime $(FUZZTIME) ./$${target%/*}; done
 
 .PHONY: truth
@@ -187,6 +191,14 @@ performance: ## Measure at several sizes, with a start among 100 000 objects, an
 .PHONY: bench-gate
 bench-gate:
 	@go run ./e2e/bench -gate -requests 1000
+
+.PHONY: faults
+faults: ## Count what becomes of Ingresses that are written while the API server fails in many ways, and print tables.
+	@assets=$$($(controlplane)); KUBEBUILDER_ASSETS=$$assets go test -count=1 -timeout=$(TEST_TIMEOUT) ./e2e/faults -v -ginkgo.focus 'written all the time|Clocks that differ|Two replicas'
+
+.PHONY: soak
+soak: ## Keep a real API server busy with Routegate in front of it for SOAKTIME, and fail if Routegate grows.
+	@assets=$$($(controlplane)); KUBEBUILDER_ASSETS=$$assets go run ./e2e/soak -duration $(SOAKTIME)
 
 .PHONY: lint
 lint: ## Run the linters.
