@@ -20,7 +20,7 @@ func TestFaults(t *testing.T) {
 	RegisterFailHandler(Fail)
 	suite, reporter := GinkgoConfiguration()
 	// Before go test gives up and leaves processes behind.
-	suite.Timeout = 8 * time.Minute
+	suite.Timeout = 15 * time.Minute
 	RunSpecs(t, "Faults", suite, reporter)
 }
 

@@ -36,9 +36,6 @@ func (cp *ControlPlane) StartRelay(ctx context.Context, dir, name string) (*Rela
 		return nil, fmt.Errorf("relay: %w", err)
 	}
 	r := &Relay{Kubeconfig: filepath.Join(dir, "kubeconfig-"+name), target: target.Host, conns: map[*relayed]bool{}}
-	if r.target == "" {
-		r.target = cp.Config.Host
-	}
 	if r.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", hostPort(0)); err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
@@ -52,18 +49,19 @@ func (cp *ControlPlane) StartRelay(ctx context.Context, dir, name string) (*Rela
 	if err := clientcmd.WriteToFile(*config, r.Kubeconfig); err != nil {
 		return nil, errors.Join(fmt.Errorf("relay: %w", err), r.listener.Close())
 	}
-	go r.accept()
+	// It outlives ctx, which bounds only the start; Stop ends it.
+	go r.accept(context.WithoutCancel(ctx))
 	return r, nil
 }
 
 // accept ends when Stop closes the listener.
-func (r *Relay) accept() {
+func (r *Relay) accept(ctx context.Context) {
 	for {
 		near, err := r.listener.Accept()
 		if err != nil {
 			return
 		}
-		far, err := net.Dial("tcp", r.target)
+		far, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.target)
 		if err != nil {
 			_ = near.Close()
 			continue
