@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	networkingv1 "k8s.io/api/networking/v1"
 )
@@ -21,10 +22,12 @@ func NewTable(s *Snapshot, settings ControllerSettings, ingresses []*networkingv
 		Settings:  settings,
 		Dropped:   map[*networkingv1.Ingress]string{},
 		snap:      s,
+		steps:     &atomic.Int64{},
 		servers:   map[string]*Server{},
 		upstreams: make(map[string]*Upstream, len(ingresses)),
 		configs:   make(map[*networkingv1.Ingress]*Config, len(ingresses)),
 	}
+	t.steps.Store(maxTableSteps)
 	seen := t.takeUp(ingresses)
 	t.makeUpstreams(seen)
 	t.makeServers(seen)
@@ -489,7 +492,7 @@ func (t *Table) nameServers(servers []*Server) {
 		for _, alias := range s.Aliases {
 			t.serveTLS(alias, s)
 			if expr, ok := strings.CutPrefix(alias, "~"); ok {
-				pattern, err := CompilePattern(expr, strings.ContainsFunc(expr, isUpper))
+				pattern, err := t.pattern(expr, strings.ContainsFunc(expr, isUpper))
 				t.patterns = append(t.patterns, serverPattern{server: s, pattern: pattern, err: err})
 			} else if _, taken := t.aliases[alias]; !taken {
 				t.aliases[alias] = s

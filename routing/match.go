@@ -436,7 +436,7 @@ func (m *match) rewrite(loc *Location) bool {
 	if !rewrites(loc) {
 		return false
 	}
-	pattern, err := CompilePattern(loc.Name, true)
+	pattern, err := m.pattern(loc.Name, true)
 	if err != nil {
 		m.undecided("path %q cannot be taken for a regular expression", loc.Text)
 		return false
@@ -750,7 +750,7 @@ func (m *match) diverted(c CanaryConfig) int {
 				return 100
 			}
 		case c.HeaderPattern != "":
-			pattern, err := CompilePattern(c.HeaderPattern, false)
+			pattern, err := m.pattern(c.HeaderPattern, false)
 			if err != nil {
 				return 0
 			}

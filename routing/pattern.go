@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 )
 
 // ErrPatternUndecided is wrapped by the errors which mean that PCRE may do
@@ -39,6 +40,12 @@ const (
 	maxPatternSize = 50000
 	// maxPatternSteps bounds one Match to some milliseconds.
 	maxPatternSteps = 500000
+	// maxTableSteps bounds what all slow matches take that one Table is asked for: many
+	// slow expressions, and many requests for them, are as many times as many. A match of
+	// fewPatternSteps or less is not slow and not counted, so that a Table may be asked
+	// for long.
+	maxTableSteps   = 40 * maxPatternSteps
+	fewPatternSteps = 2000
 	// maxPatternDepth is PCRE's limit of nested parentheses.
 	maxPatternDepth = 250
 )
@@ -56,6 +63,8 @@ type Pattern struct {
 	// doubtful says that PCRE's optimizations may miss matches, so that only
 	// the compilation is decided.
 	doubtful bool
+	// within is what is left of the steps of the Table that has the pattern, nil without one.
+	within *atomic.Int64
 }
 
 // CompilePattern compiles an expression as it reaches PCRE, which is after
@@ -95,7 +104,15 @@ func (p *Pattern) Match(subject string) (groups []string, ok bool, err error) {
 	if p.doubtful {
 		return nil, false, fmt.Errorf("%w: PCRE may miss a match of it", ErrPatternUndecided)
 	}
+	if p.within != nil && p.within.Load() < 0 {
+		return nil, false, fmt.Errorf("%w: all slow matches together took more than %d steps", ErrPatternUndecided, maxTableSteps)
+	}
 	m := newMachine(p, subject)
+	defer func() {
+		if p.within != nil && m.steps > fewPatternSteps {
+			p.within.Add(-int64(m.steps))
+		}
+	}()
 	for start := 0; start <= len(subject); start++ {
 		end, matched := m.run(0, start)
 		if m.steps > maxPatternSteps {

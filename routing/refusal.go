@@ -14,7 +14,7 @@ import (
 // refuses makes nginx refuse the configuration (semantics row L04).
 func (t *Table) compile(s *Server) {
 	for _, loc := range s.Locations {
-		loc.pattern, loc.patternErr = CompilePattern("^"+loc.Name, true)
+		loc.pattern, loc.patternErr = t.pattern("^"+loc.Name, true)
 		if loc.patternErr == nil || loc.Ingress == nil || loc.Path < 0 {
 			continue
 		}
@@ -24,6 +24,15 @@ func (t *Table) compile(s *Server) {
 			Uncertain: errors.Is(loc.patternErr, ErrPatternUndecided),
 		})
 	}
+}
+
+// pattern compiles an expression whose matches count for the Table.
+func (t *Table) pattern(expr string, caseless bool) (*Pattern, error) {
+	p, err := CompilePattern(expr, caseless)
+	if err == nil {
+		p.within = t.steps
+	}
+	return p, err
 }
 
 // regexCause is a location that makes the server Regex: loc itself where its own

@@ -3,6 +3,8 @@
 package routing
 
 import (
+	"sync/atomic"
+
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
@@ -25,7 +27,9 @@ type Table struct {
 	// update, goes on with their former version.
 	Dropped map[*networkingv1.Ingress]string
 
-	snap      *Snapshot
+	snap *Snapshot
+	// steps is what is left of those that matches may take.
+	steps     *atomic.Int64
 	servers   map[string]*Server
 	upstreams map[string]*Upstream
 	configs   map[*networkingv1.Ingress]*Config

@@ -263,3 +263,44 @@ func write(ingresses []*networkingv1.Ingress) string {
 	}
 	return b.String()
 }
+
+// TestSlowPatternsOfATable is about many slow expressions and requests for them, each of
+// which is within its bound: together they are undecided before long, and what is not
+// slow goes on.
+func TestSlowPatternsOfATable(t *testing.T) {
+	slow := "/" + strings.Repeat("a", 40) + "!"
+	ing := ingressOf("web", 1, map[string]string{"use-regex": "true"}, "a.example",
+		rule{kind: networkingv1.PathTypeImplementationSpecific, path: "/(a+|a+a)+[b-z]$", service: "a"},
+		rule{kind: networkingv1.PathTypeImplementationSpecific, path: "/x[0-9]", service: "b"})
+	table := routing.NewTable(&routing.Snapshot{}, routing.ControllerSettings{}, []*networkingv1.Ingress{ing})
+	// tooLong reports whether an expression took too long. That the Service was not read
+	// is the reason otherwise.
+	tooLong := func(table *routing.Table, path string) bool {
+		route := table.Answer(routing.Request{HTTPS: true, Host: "a.example", Path: path})
+		return strings.HasSuffix(route.Undecided, "takes too long")
+	}
+	if tooLong(table, "/x1") {
+		t.Fatal("too long at first")
+	}
+	for range 100 {
+		if !tooLong(table, slow) {
+			t.Fatal("a match of too many steps is decided")
+		}
+	}
+	pattern, err := routing.CompilePattern("^/x[0-9]", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := pattern.Match("/x1"); !ok || err != nil {
+		t.Errorf("an expression of no Table: %t, %v", ok, err)
+	}
+	if !tooLong(table, "/x1") {
+		t.Error("decided after all steps were taken")
+	}
+	fast := routing.NewTable(&routing.Snapshot{}, routing.ControllerSettings{}, []*networkingv1.Ingress{ing})
+	for range 100_000 {
+		if tooLong(fast, "/x1") {
+			t.Fatal("fast requests are undecided")
+		}
+	}
+}

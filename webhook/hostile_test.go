@@ -158,6 +158,16 @@ func hostiles() []hostile {
 		{"regular expressions that meet", 10_000, func(n int) *networkingv1.Ingress {
 			return of(manyPaths(n, regex, numbered("/.*[a-z]+/%d.*"), always("web")), "use-regex", "true")
 		}},
+		{"regular expressions that take many steps, and paths for them", 64, func(n int) *networkingv1.Ingress {
+			rules := manyPaths(n, regex, func(i int) string {
+				if i%2 == 0 {
+					// The longest come first in nginx's order.
+					return fmt.Sprintf("/(a+|a+a)+[%s]%d$", strings.Repeat("b-z", 20), i)
+				}
+				return fmt.Sprintf("/%s/%d", strings.Repeat("a", 40), i)
+			}, always("web"))
+			return of(rules, "use-regex", "true")
+		}},
 		{"an alternation", 10_000, func(n int) *networkingv1.Ingress {
 			words := make([]string, n)
 			for i := range words {
