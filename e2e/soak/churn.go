@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/routegate/routegate/certs"
 	"github.com/routegate/routegate/e2e/stack"
@@ -42,7 +43,13 @@ type churn struct {
 }
 
 func newChurn(ctx context.Context, cp *stack.ControlPlane) (*churn, error) {
-	c := &churn{client: cp.Client}
+	config := rest.CopyConfig(cp.Config)
+	config.WarningHandler = rest.NoWarnings{}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	c := &churn{client: client}
 	for i := range 4 {
 		crt, key, err := certs.PEM([]string{fmt.Sprintf("*.ns-%d.example.com", i)})
 		if err != nil {
@@ -56,7 +63,7 @@ func newChurn(ctx context.Context, cp *stack.ControlPlane) (*churn, error) {
 			return nil, err
 		}
 	}
-	_, err := c.client.NetworkingV1().IngressClasses().Create(ctx, class("nginx"), metav1.CreateOptions{})
+	_, err = c.client.NetworkingV1().IngressClasses().Create(ctx, class("nginx"), metav1.CreateOptions{})
 	return c, err
 }
 
