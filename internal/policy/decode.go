@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
@@ -206,7 +207,7 @@ func (d *decoder) entries(path string, node *yaml.Node, do func(path, key string
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
-		at := strings.TrimPrefix(path+"."+key.Value, ".")
+		at := strings.TrimPrefix(path+"."+written(key.Value), ".")
 		d.note(at, key)
 		if seen[key.Value] {
 			d.faults = append(d.faults, fault{at, fmt.Sprintf("stands here twice, in line %d again", key.Line)})
@@ -215,6 +216,14 @@ func (d *decoder) entries(path string, node *yaml.Node, do func(path, key string
 		seen[key.Value] = true
 		do(at, key.Value, value)
 	}
+}
+
+// written is a key as errors show it, each of which is one line.
+func written(key string) string {
+	if strings.ContainsFunc(key, unicode.IsControl) {
+		return strconv.Quote(key)
+	}
+	return key
 }
 
 // controllers reads settings as the file of --controller-settings has them.
