@@ -4,7 +4,6 @@ package checks
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -42,8 +41,9 @@ func runAliasTLS(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 		return nil
 	}
 	var findings []Finding
-	for i, alias := range config.ServerAliases {
-		if strings.HasPrefix(alias, "~") || strings.Contains(alias, "*") || slices.Contains(config.ServerAliases[:i], alias) ||
+	hosts := routing.HostsOf(ing)
+	for _, alias := range config.ServerAliases {
+		if strings.HasPrefix(alias, "~") || strings.Contains(alias, "*") ||
 			(routing.CertificateRequested(ing) && listsTLSHost(ing, alias)) {
 			continue
 		}
@@ -51,7 +51,7 @@ func runAliasTLS(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 		if server == nil || server.TLS.Kind != routing.OwnCertificate || aliasOwner(ing, snap, table, server.Host) != ing {
 			continue
 		}
-		if _, served := table.CertificateFor(alias); served || !slices.Contains(routing.HostsOf(ing), server.Host) {
+		if _, served := table.CertificateFor(alias); served || !isAmong(hosts, server.Host) {
 			continue
 		}
 		f := Finding{
