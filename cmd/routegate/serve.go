@@ -756,9 +756,10 @@ func (o *serveOptions) certificate(keeper *certs.Keeper) (certificateSource, err
 	}, nil
 }
 
-// sendAway asks callers to connect anew once this process is stopping, which in
-// HTTP/2 becomes a GOAWAY after which they lose nothing. An API server keeps one
-// connection, and what it sends while Shutdown closes that would fail.
+// sendAway asks callers to connect anew once this process is stopping. An API
+// server keeps its connections: HTTP/1.1 ones, or one of HTTP/2 to a webhook at
+// localhost. The header ends both after the answers that are due, in HTTP/2 as a
+// GOAWAY. What an API server sends while Shutdown closes a connection would fail.
 func sendAway(handler http.Handler, stopping *atomic.Bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if stopping.Load() {

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -124,44 +125,49 @@ func TestLogHoldsNothingThatATerminalObeys(t *testing.T) {
 	}
 }
 
-// A caller that keeps one HTTP/2 connection, as an API server does, must leave
-// it while the process is stopping.
+// A caller that keeps its connection must leave it while the process is stopping,
+// whichever way to speak HTTP an API server has: HTTP/1.1 to a Service, HTTP/2 to
+// localhost.
 func TestSendAway(t *testing.T) {
-	var stopping atomic.Bool
-	var connections atomic.Int32
-	server := httptest.NewUnstartedServer(sendAway(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), &stopping))
-	server.EnableHTTP2 = true
-	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			connections.Add(1)
-		}
-	}
-	server.StartTLS()
-	defer server.Close()
-	call := func() {
-		t.Helper()
-		resp, err := server.Client().Post(server.URL, "", strings.NewReader("body"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = resp.Body.Close()
-		if resp.ProtoMajor != 2 {
-			t.Fatalf("protocol is %s, must be HTTP/2", resp.Proto)
-		}
-	}
-	for range 3 {
-		call()
-	}
-	if n := connections.Load(); n != 1 {
-		t.Fatalf("%d connections for three calls, must be one", n)
-	}
-	stopping.Store(true)
-	// The client may read of it after its next call.
-	for deadline := time.Now().Add(10 * time.Second); connections.Load() == 1; {
-		if time.Now().After(deadline) {
-			t.Fatal("the caller keeps its connection")
-		}
-		call()
+	for _, http2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("http2=%t", http2), func(t *testing.T) {
+			var stopping atomic.Bool
+			var connections atomic.Int32
+			server := httptest.NewUnstartedServer(sendAway(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), &stopping))
+			server.EnableHTTP2 = http2
+			server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				if state == http.StateNew {
+					connections.Add(1)
+				}
+			}
+			server.StartTLS()
+			defer server.Close()
+			call := func() {
+				t.Helper()
+				resp, err := server.Client().Post(server.URL, "", strings.NewReader("body"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = resp.Body.Close()
+				if (resp.ProtoMajor == 2) != http2 {
+					t.Fatalf("protocol is %s", resp.Proto)
+				}
+			}
+			for range 3 {
+				call()
+			}
+			if n := connections.Load(); n != 1 {
+				t.Fatalf("%d connections for three calls, must be one", n)
+			}
+			stopping.Store(true)
+			// The client may read of it after its next call.
+			for deadline := time.Now().Add(10 * time.Second); connections.Load() == 1; {
+				if time.Now().After(deadline) {
+					t.Fatal("the caller keeps its connection")
+				}
+				call()
+			}
+		})
 	}
 }
 

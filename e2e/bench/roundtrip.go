@@ -192,7 +192,9 @@ func (l latency) at(p float64) time.Duration {
 	return l[min(len(l)-1, int(p*float64(len(l))))]
 }
 
-// compare times both handlers, one request of each in turn, over one HTTP/2 connection.
+// compare times both handlers, one request of each in turn, over one HTTP/2 connection,
+// as an API server keeps to a webhook at localhost. To a Service it keeps several of
+// HTTP/1.1.
 // The plain one allows whatever Routegate says.
 func (s *served) compare(ctx context.Context, body []byte, want answer, requests int) (ours, plain latency, err error) {
 	for i := range requests + requests/10 {

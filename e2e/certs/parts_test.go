@@ -223,7 +223,7 @@ func (l *load) end() {
 }
 
 // latecomers connect to each process all the time, as API servers would that
-// hear of bundles with a delay. An API server itself keeps its connection, and so
+// hear of bundles with a delay. An API server itself keeps its connections, and so
 // would not notice.
 type latecomers struct {
 	stop     context.CancelFunc
