@@ -23,6 +23,7 @@ FUZZ := $(FUZZ_SHORT) routing/FuzzPattern internal/manifests/FuzzRead
 # Of each target in "make test", unless FUZZTIME is given.
 FUZZTIME_SHORT := $(if $(filter file,$(origin FUZZTIME)),12s,$(FUZZTIME))
 SOAKTIME ?= 10m
+OLDEST := ./e2e/admission ./e2e/audit ./e2e/certs ./e2e/chart ./e2e/faults ./e2e/reverse ./e2e/truth
 FOCUS ?=
 E2E ?=
 DEMO_KEEP ?=
@@ -139,6 +140,12 @@ chart-test: ## Run the tests of the chart: what it renders, and on a real kube-a
 	@assets=$$($(controlplane)); export CHART_TOOLS=$$($(MAKE) --no-print-directory -s helm); \
 	KUBEBUILDER_ASSETS=$$assets go test -count=1 -timeout=$(TEST_TIMEOUT) ./charts ./e2e/chart
 
+.PHONY: test-oldest
+test-oldest: ## Run the suites that need an API server against the oldest Kubernetes that the chart admits.
+	@assets=$$($(controlplane) -oldest -controllers); export CHART_TOOLS=$$($(MAKE) --no-print-directory -s helm); \
+	echo "test-oldest: control plane in $$assets"; \
+	KUBEBUILDER_ASSETS=$$assets go test -count=1 -timeout=$(TEST_TIMEOUT) $(OLDEST)
+
 # The suite is not run by "go test", which would leave it alone when it is told
 # to stop. What make tells it to, the suite does: it stops the cluster.
 .PHONY: e2e
@@ -225,9 +232,10 @@ fmt: ## Format the Go code.
 	@$(tool) golangci-lint fmt
 
 .PHONY: tidy
-tidy: ## Tidy go.mod, e2e/controlplane/go.mod, e2e/certmanager/go.mod, charts/tools/go.mod, e2e/bench/plot/go.mod and go.tool.mod.
+tidy: ## Tidy go.mod, go.tool.mod and the go.mod of each nested module.
 	@go mod tidy
 	@go -C e2e/controlplane mod tidy
+	@go -C e2e/controlplane/oldest mod tidy
 	@go -C e2e/certmanager mod tidy
 	@go -C charts/tools mod tidy
 	@go -C e2e/bench/plot mod tidy
@@ -239,6 +247,7 @@ verify: ## Generate, check modules, format, linters and licence lines, and deman
 	@$(MAKE) --no-print-directory licences
 	@go mod tidy -diff
 	@go -C e2e/controlplane mod tidy -diff
+	@go -C e2e/controlplane/oldest mod tidy -diff
 	@go -C e2e/certmanager mod tidy -diff
 	@go -C charts/tools mod tidy -diff
 	@go -C e2e/bench/plot mod tidy -diff

@@ -31,7 +31,7 @@ func goBuild(ctx context.Context, c component, file, position string, w io.Write
 	listing := append([]string{"list", "-deps", "-f", "{{.ImportPath}} {{.Stale}}"}, buildFlags...)
 	packages := map[string]bool{}
 	stale := 0
-	err := goLines(ctx, append(listing, c.pkg), p, func(line string) bool {
+	err := goLines(ctx, c.dir, append(listing, c.pkg), p, func(line string) bool {
 		path, isStale, _ := strings.Cut(line, " ")
 		packages[path] = true
 		if isStale == "true" {
@@ -47,7 +47,7 @@ func goBuild(ctx context.Context, c component, file, position string, w io.Write
 	p.expect(stale - 1)
 
 	building := append([]string{"build", "-v", "-ldflags", c.ldflags, "-o", file}, buildFlags...)
-	err = goLines(ctx, append(building, c.pkg), p, func(line string) bool {
+	err = goLines(ctx, c.dir, append(building, c.pkg), p, func(line string) bool {
 		if !packages[line] {
 			return false
 		}
@@ -61,9 +61,10 @@ func goBuild(ctx context.Context, c component, file, position string, w io.Write
 	return nil
 }
 
-// goOutput runs the go command and returns what it wrote to standard output.
-func goOutput(ctx context.Context, args ...string) ([]byte, error) {
-	cmd := goCommand(ctx, args)
+// goOutput runs the go command in dir and returns what it wrote to standard
+// output.
+func goOutput(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	cmd := goCommand(ctx, dir, args)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -73,10 +74,10 @@ func goOutput(ctx context.Context, args ...string) ([]byte, error) {
 	return out, nil
 }
 
-// goLines runs the go command and hands each line of its output to use. A line
-// that use does not take becomes part of the error, should the command fail.
-func goLines(ctx context.Context, args []string, p *progress, use func(line string) bool) error {
-	cmd := goCommand(ctx, args)
+// goLines runs the go command in dir and hands each line of its output to use. A
+// line that use does not take becomes part of the error, should the command fail.
+func goLines(ctx context.Context, dir string, args []string, p *progress, use func(line string) bool) error {
+	cmd := goCommand(ctx, dir, args)
 	reader, writer := io.Pipe()
 	cmd.Stdout, cmd.Stderr = writer, writer
 	if err := cmd.Start(); err != nil {
@@ -109,8 +110,9 @@ func goLines(ctx context.Context, args []string, p *progress, use func(line stri
 
 // goCommand prepares the go command. When ctx ends, the command is asked to
 // stop and given a moment to remove its temporary files.
-func goCommand(ctx context.Context, args []string) *exec.Cmd {
+func goCommand(ctx context.Context, dir string, args []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
 	cmd.Env = goEnvironment()
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second

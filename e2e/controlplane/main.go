@@ -23,6 +23,10 @@
 //
 // The versions are those of this module's go.mod. Its tool directives name the
 // packages, so that "go mod tidy" keeps what they need.
+//
+// With -oldest the versions are those of oldest/go.mod: the oldest Kubernetes
+// that the chart admits. KUBEBUILDER_ASSETS is then left alone, as its folder
+// does not tell of which version it is.
 package main
 
 import (
@@ -43,11 +47,24 @@ import (
 )
 
 const (
-	modulePath       = "github.com/routegate/routegate/e2e/controlplane"
 	etcdModule       = "go.etcd.io/etcd/server/v3"
 	kubernetesModule = "k8s.io/kubernetes"
 
 	assetsVariable = "KUBEBUILDER_ASSETS"
+)
+
+// module is a Go module whose go.mod pins a control plane.
+type module struct {
+	path string
+	// dir is its folder, seen from that of this command.
+	dir string
+	// root is the repository root, seen from dir.
+	root string
+}
+
+var (
+	currentModule = module{path: "github.com/routegate/routegate/e2e/controlplane", dir: ".", root: "../.."}
+	oldestModule  = module{path: currentModule.path + "/oldest", dir: "oldest", root: "../../.."}
 )
 
 // The names of the executables, in the order in which they are built: the quick
@@ -64,16 +81,14 @@ func main() {
 	out := flag.String("out", "", "folder to keep the binaries of all versions in (default bin/controlplane below the repository root)")
 	controllers := flag.Bool("controllers", false, "also build "+strings.Join(controllerBinaries, ", "))
 	node := flag.Bool("node", false, "also build what a whole node runs: "+strings.Join(slices.Concat(controllerBinaries, nodeBinaries), ", "))
+	oldest := flag.Bool("oldest", false, "build the oldest Kubernetes that the chart admits")
 	flag.Parse()
 
-	names := binaries
-	if *controllers || *node {
-		names = slices.Concat(names, controllerBinaries)
+	var dir string
+	w, err := choose(*controllers, *node, *oldest, os.Getenv(assetsVariable))
+	if err == nil {
+		dir, err = run(ctx, w, *out)
 	}
-	if *node {
-		names = slices.Concat(names, nodeBinaries)
-	}
-	dir, err := run(ctx, *out, names)
 	switch {
 	case ctx.Err() != nil:
 		fmt.Fprintln(os.Stderr, "controlplane: interrupted; the next run goes on from what was compiled so far")
@@ -85,25 +100,51 @@ func main() {
 	fmt.Println(dir)
 }
 
-// run returns the folder that holds the named binaries, after building what is
-// missing.
-func run(ctx context.Context, out string, names []string) (string, error) {
-	if assets := os.Getenv(assetsVariable); assets != "" {
-		return assets, checkAssets(assets, names)
+// wanted is what a run has to provide.
+type wanted struct {
+	module module
+	names  []string
+	// assets is the folder that has them already; otherwise they are built.
+	assets string
+}
+
+// choose returns what the flags and KUBEBUILDER_ASSETS ask for.
+func choose(controllers, node, oldest bool, assets string) (wanted, error) {
+	if node && oldest {
+		return wanted{}, errors.New("-node and -oldest exclude each other; nodes are of the current Kubernetes only")
 	}
-	v, err := readVersions(ctx)
+	w := wanted{module: currentModule, names: binaries, assets: assets}
+	if oldest {
+		w.module, w.assets = oldestModule, ""
+	}
+	if controllers || node {
+		w.names = slices.Concat(w.names, controllerBinaries)
+	}
+	if node {
+		w.names = slices.Concat(w.names, nodeBinaries)
+	}
+	return w, nil
+}
+
+// run returns the folder that holds what is wanted, after building what is
+// missing.
+func run(ctx context.Context, w wanted, out string) (string, error) {
+	if w.assets != "" {
+		return w.assets, checkAssets(w.assets, w.names)
+	}
+	v, err := readVersions(ctx, w.module)
 	if err != nil {
 		return "", err
 	}
 	if out == "" {
-		out = filepath.Join(v.moduleDir, "..", "..", "bin", "controlplane")
+		out = filepath.Join(v.moduleDir, w.module.root, "bin", "controlplane")
 	}
 	out, err = filepath.Abs(out)
 	if err != nil {
 		return "", err
 	}
 	dir := filepath.Join(out, v.folder())
-	return dir, ensure(ctx, dir, v.components(names), os.Stderr, goBuild)
+	return dir, ensure(ctx, dir, v.components(w.names), os.Stderr, goBuild)
 }
 
 // checkAssets reports what KUBEBUILDER_ASSETS lacks. A relative path is
@@ -126,7 +167,7 @@ func isExecutable(file string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// versions is what this module's go.mod says about the control plane.
+// versions is what a module's go.mod says about the control plane.
 type versions struct {
 	moduleDir      string
 	etcd           string // with the leading "v"
@@ -134,40 +175,40 @@ type versions struct {
 	kubernetesDate time.Time
 }
 
-func readVersions(ctx context.Context) (versions, error) {
-	out, err := goOutput(ctx, "list", "-m", "-json", modulePath, etcdModule, kubernetesModule)
+func readVersions(ctx context.Context, m module) (versions, error) {
+	out, err := goOutput(ctx, m.dir, "list", "-m", "-json", m.path, etcdModule, kubernetesModule)
 	if err != nil {
 		return versions{}, fmt.Errorf("cannot read the versions; run this as \"go -C e2e/controlplane run .\" from the repository root: %w", err)
 	}
-	return parseVersions(out)
+	return parseVersions(m, out)
 }
 
-func parseVersions(listing []byte) (versions, error) {
+func parseVersions(m module, listing []byte) (versions, error) {
 	var v versions
 	decoder := json.NewDecoder(strings.NewReader(string(listing)))
 	for {
-		var module struct {
+		var listed struct {
 			Path, Version, Dir string
 			Time               time.Time
 		}
-		err := decoder.Decode(&module)
+		err := decoder.Decode(&listed)
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return versions{}, fmt.Errorf("cannot decode the output of \"go list -m -json\": %w", err)
 		}
-		switch module.Path {
-		case modulePath:
-			v.moduleDir = module.Dir
+		switch listed.Path {
+		case m.path:
+			v.moduleDir = listed.Dir
 		case etcdModule:
-			v.etcd = module.Version
+			v.etcd = listed.Version
 		case kubernetesModule:
-			v.kubernetes, v.kubernetesDate = module.Version, module.Time
+			v.kubernetes, v.kubernetesDate = listed.Version, listed.Time
 		}
 	}
 	if v.moduleDir == "" || v.etcd == "" || v.kubernetes == "" {
-		return versions{}, fmt.Errorf("\"go list -m -json\" must name %s, %s and %s", modulePath, etcdModule, kubernetesModule)
+		return versions{}, fmt.Errorf("\"go list -m -json\" must name %s, %s and %s", m.path, etcdModule, kubernetesModule)
 	}
 	return v, nil
 }
@@ -180,6 +221,7 @@ func (v versions) folder() string {
 // component is one executable to build.
 type component struct {
 	name    string
+	dir     string // of the module that pins it
 	version string
 	pkg     string
 	ldflags string
@@ -188,9 +230,9 @@ type component struct {
 func (v versions) components(names []string) []component {
 	var components []component
 	for _, name := range names {
-		c := component{name: name, version: v.kubernetes, pkg: kubernetesModule + "/cmd/" + name, ldflags: v.kubernetesFlags()}
+		c := component{name: name, dir: v.moduleDir, version: v.kubernetes, pkg: kubernetesModule + "/cmd/" + name, ldflags: v.kubernetesFlags()}
 		if name == "etcd" {
-			c = component{name: name, version: v.etcd, pkg: etcdModule, ldflags: v.etcdFlags()}
+			c = component{name: name, dir: v.moduleDir, version: v.etcd, pkg: etcdModule, ldflags: v.etcdFlags()}
 		}
 		components = append(components, c)
 	}

@@ -19,11 +19,11 @@ import (
 )
 
 func TestParseVersions(t *testing.T) {
-	listing := `{"Path": "` + modulePath + `", "Main": true, "Dir": "/src/e2e/controlplane"}
+	listing := `{"Path": "` + currentModule.path + `", "Main": true, "Dir": "/src/e2e/controlplane"}
 {"Path": "` + etcdModule + `", "Version": "v3.7.3"}
 {"Path": "` + kubernetesModule + `", "Version": "v1.37.1", "Time": "2026-09-23T17:06:22Z"}
 `
-	v, err := parseVersions([]byte(listing))
+	v, err := parseVersions(currentModule, []byte(listing))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,30 +47,117 @@ func TestParseVersions(t *testing.T) {
 	}
 
 	withoutKubernetes, _, _ := strings.Cut(listing, `{"Path": "`+kubernetesModule)
-	if _, err := parseVersions([]byte(withoutKubernetes)); err == nil || !strings.Contains(err.Error(), kubernetesModule) {
+	if _, err := parseVersions(currentModule, []byte(withoutKubernetes)); err == nil || !strings.Contains(err.Error(), kubernetesModule) {
 		t.Errorf("a listing without Kubernetes gives the error %v, must name the module", err)
 	}
 }
 
-// The module's own go.mod must be readable, and name every package that is
-// built, so that "go mod tidy" keeps what it needs.
+// Each go.mod must be readable, and name every package that is built of it, so
+// that "go mod tidy" keeps what it needs.
 func TestReadVersions(t *testing.T) {
-	v, err := readVersions(t.Context())
+	for _, c := range []struct {
+		module module
+		names  []string
+	}{
+		{currentModule, slices.Concat(binaries, controllerBinaries, nodeBinaries)},
+		{oldestModule, slices.Concat(binaries, controllerBinaries)},
+	} {
+		t.Run(c.module.path, func(t *testing.T) {
+			v, err := readVersions(t.Context(), c.module)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(filepath.Join(v.moduleDir, c.module.root, "LICENSE")); err != nil {
+				t.Errorf("root is not that of the repository: %v", err)
+			}
+			goMod, err := os.ReadFile(filepath.Join(c.module.dir, "go.mod"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, built := range v.components(c.names) {
+				if built.name != c.names[i] {
+					t.Errorf("component %d is %q, must be %q", i, built.name, c.names[i])
+				}
+				if built.dir != v.moduleDir {
+					t.Errorf("%s is built in %s, must be in %s", built.name, built.dir, v.moduleDir)
+				}
+				if !strings.Contains(string(goMod), "\t"+built.pkg+"\n") {
+					t.Errorf("go.mod has no tool directive for %s", built.pkg)
+				}
+			}
+		})
+	}
+}
+
+// The chart says how old a Kubernetes may be, and that one is built.
+func TestOldestIsTheChartsOldest(t *testing.T) {
+	chart, err := os.ReadFile("../../charts/routegate/Chart.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	goMod, err := os.ReadFile("go.mod")
+	_, version, ok := strings.Cut(string(chart), "kubeVersion: \">=")
+	minor, _, ok2 := strings.Cut(version, ".0-0\"\n")
+	if !ok || !ok2 {
+		t.Fatal("the kubeVersion of Chart.yaml is not of the form \">=1.30.0-0\"")
+	}
+	v, err := readVersions(t.Context(), oldestModule)
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := slices.Concat(binaries, controllerBinaries, nodeBinaries)
-	for i, c := range v.components(names) {
-		if c.name != names[i] {
-			t.Errorf("component %d is %q, must be %q", i, c.name, names[i])
+	if want := "v" + minor + "."; !strings.HasPrefix(v.kubernetes, want) {
+		t.Errorf("oldest/go.mod has Kubernetes %s, and Chart.yaml admits %s and newer", v.kubernetes, minor)
+	}
+}
+
+// What is there already is not built again: each module's in a folder of its own,
+// and for the current one also what KUBEBUILDER_ASSETS names.
+func TestRunFindsWhatIsBuilt(t *testing.T) {
+	out := t.TempDir()
+	fill := func(name string) string {
+		dir := filepath.Join(out, name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
 		}
-		if !strings.Contains(string(goMod), "\t"+c.pkg+"\n") {
-			t.Errorf("go.mod has no tool directive for %s", c.pkg)
+		for _, name := range binaries {
+			writeFile(t, filepath.Join(dir, name), 0o755)
 		}
+		return dir
+	}
+	folder := func(m module) string {
+		v, err := readVersions(t.Context(), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fill(v.folder())
+	}
+	current, oldest, given := folder(currentModule), folder(oldestModule), fill("given")
+	for _, c := range []struct {
+		oldest       bool
+		assets, want string
+	}{
+		{false, "", current},
+		{false, given, given},
+		{true, "", oldest},
+		{true, given, oldest},
+	} {
+		w, err := choose(false, false, c.oldest, c.assets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := run(t.Context(), w, out)
+		if err != nil || got != c.want {
+			t.Errorf("oldest=%t, assets %q: got %q, %v, want %q", c.oldest, c.assets, got, err, c.want)
+		}
+	}
+}
+
+func TestChoose(t *testing.T) {
+	w, err := choose(false, true, false, "given")
+	if err != nil || len(w.names) != len(binaries)+len(controllerBinaries)+len(nodeBinaries) || w.assets != "given" {
+		t.Errorf("-node gives %+v, %v", w, err)
+	}
+	if _, err := choose(false, true, true, ""); err == nil || !strings.Contains(err.Error(), "-oldest") {
+		t.Errorf("-node and -oldest together: error is %v, must name them", err)
 	}
 }
 
