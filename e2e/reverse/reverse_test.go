@@ -49,7 +49,9 @@ var _ = Describe("What Ingresses use", Ordered, func() {
 
 	It("selects no Pod any longer", func(ctx SpecContext) {
 		apply(ctx, fixtures+"service-deleted")
-		kubectl(ctx, `{kind: Pod, apiVersion: v1, metadata: {name: web-1, namespace: prod, labels: {app: web}}, spec: {containers: [{name: web, image: example.com/web:1}]}}`,
+		// JSON, since an older kubectl takes everything that begins with a brace for it.
+		kubectl(ctx, `{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "web-1", "namespace": "prod", "labels": {"app": "web"}},
+			"spec": {"containers": [{"name": "web", "image": "example.com/web:1"}]}}`,
 			"apply", "--filename=-")
 		_, warnings := kubectl(ctx, "", "set", "selector", "service", "web", "app=web,tier=front", "--namespace=prod")
 		Expect(warnings).To(HavePrefix(`with this change, Ingress prod/shop (shop.example.com/): Service "web" has no endpoints: its selector "app=web,tier=front" matches no Pod; `))
@@ -101,7 +103,8 @@ var _ = Describe("What Ingresses use", Ordered, func() {
 		chart := filepath.Join(dir, "shop")
 		Expect(os.MkdirAll(filepath.Join(chart, "templates"), 0o700)).To(Succeed())
 		Expect(os.WriteFile(filepath.Join(chart, "Chart.yaml"), []byte("{apiVersion: v2, name: shop, version: 0.1.0}\n"), 0o600)).To(Succeed())
-		kubectl(ctx, `{kind: IngressClass, apiVersion: networking.k8s.io/v1, metadata: {name: nginx}, spec: {controller: k8s.io/ingress-nginx}}`, "apply", "--filename=-")
+		kubectl(ctx, `{"kind": "IngressClass", "apiVersion": "networking.k8s.io/v1", "metadata": {"name": "nginx"}, "spec": {"controller": "k8s.io/ingress-nginx"}}`,
+			"apply", "--filename=-")
 		cluster, err := os.ReadFile(fixtures + "tls-secret-deleted/cluster.yaml")
 		Expect(err).NotTo(HaveOccurred())
 		var kept []string
