@@ -15,12 +15,13 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
 // FuzzServeHTTP sends arbitrary bodies. Whatever they are, nothing panics, the status is
 // one of few, a review is answered by a review of the same uid whose texts are short and
-// tame, and what is no Ingress is never denied.
+// tame, and what is no object is never denied.
 func FuzzServeHTTP(f *testing.F) {
 	for i, object := range recordedIngresses(f) {
 		operation, old := admissionv1.Create, (*networkingv1.Ingress)(nil)
@@ -61,11 +62,23 @@ func FuzzServeHTTP(f *testing.F) {
 			t.Fatalf("status %d: %s", answer.Code, answer.Body)
 		}
 		var asked, got admissionv1.AdmissionReview
-		if err := json.Unmarshal(sent, &asked); err != nil || asked.Request == nil {
-			t.Fatalf("answered what is no review (%v): %s", err, answer.Body)
-		}
 		if err := json.Unmarshal(answer.Body.Bytes(), &got); err != nil || got.Response == nil {
 			t.Fatalf("no review (%v): %s", err, answer.Body)
+		}
+		if !json.Valid(sent) {
+			t.Fatalf("answered what is no JSON: %s", answer.Body)
+		}
+		// What Routegate does not read of a review may be anything, and of two members of
+		// one name it takes the last, which says less of what was asked.
+		strict, err := kjson.UnmarshalStrict(sent, &asked, kjson.DisallowDuplicateFields)
+		if err != nil || len(strict) > 0 {
+			if err := tame(answer.Body.Bytes()); err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		if asked.Request == nil {
+			t.Fatalf("answered what asks nothing: %s", answer.Body)
 		}
 		if got.Response.UID != asked.Request.UID || got.APIVersion != asked.APIVersion || got.Kind != asked.Kind {
 			t.Errorf("not the answer to %q: %s", asked.Request.UID, answer.Body)
@@ -76,9 +89,9 @@ func FuzzServeHTTP(f *testing.F) {
 		if got.Response.Allowed {
 			return
 		}
-		var ing networkingv1.Ingress
-		if err := json.Unmarshal(asked.Request.Object.Raw, &ing); err != nil {
-			t.Errorf("denied what is no Ingress (%v): %s", err, answer.Body)
+		var object map[string]json.RawMessage
+		if err := json.Unmarshal(asked.Request.Object.Raw, &object); err != nil {
+			t.Errorf("denied what is no object (%v): %s", err, answer.Body)
 		}
 		if asked.Request.Operation != admissionv1.Create && asked.Request.Operation != admissionv1.Update {
 			t.Errorf("denied the operation %q: %s", asked.Request.Operation, answer.Body)
