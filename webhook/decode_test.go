@@ -52,7 +52,7 @@ var _ = Describe("decoding", func() {
 		ing := &networkingv1.Ingress{}
 		filler := randfill.NewWithSeed(seed).NilChance(0.2).NumElements(0, 4).MaxDepth(12).Funcs(
 			func(t *metav1.Time, c randfill.Continue) { *t = metav1.Unix(c.Int63n(1<<32), 0) },
-			func(f *metav1.FieldsV1, _ randfill.Continue) { f.Raw = []byte(`{"f:spec":{}}`) },
+			func(f *metav1.FieldsV1, _ randfill.Continue) { f.SetRawBytes([]byte(`{"f:spec":{}}`)) },
 		)
 		filler.Fill(&ing.ObjectMeta)
 		filler.Fill(&ing.Spec)
