@@ -98,7 +98,7 @@ $(error E2E=$(E2E): must be 1, auto or empty)
 endif
 
 .PHONY: test
-test: ## Vet, run all tests, those against a real kube-apiserver included, fuzz what reads input, and hold the speed and the memory to their budgets.
+test: ## Vet, run all tests, those against a real kube-apiserver included, fuzz what reads input, and hold speed and memory as ratios.
 	@go vet ./...
 	@go -C e2e/controlplane vet ./...
 	@go -C charts/tools vet ./...
@@ -193,8 +193,8 @@ performance: ## Measure at several sizes, with a start among 100 000 objects, an
 	go run ./e2e/bench -startup 100000
 	@go -C e2e/bench/plot run . $(CURDIR)/bin/figures.json $(CURDIR)/docs/performance
 
-# It fails where a ratio to the plainest thing in Routegate's place is far above its
-# budget. It wants no quiet machine: both are measured in turn.
+# It fails where a ratio to the plainest thing in Routegate's place is far above what was
+# reached. It wants no quiet machine: both are measured in turn.
 .PHONY: bench-gate
 bench-gate:
 	@go run ./e2e/bench -gate -requests 1000

@@ -4,6 +4,7 @@ package checks
 
 import (
 	"fmt"
+	"sync"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -37,7 +38,8 @@ func runTLSRuleHostNotListed(ing *networkingv1.Ingress, snap *routing.Snapshot) 
 		considered[use.host] = true
 	}
 	var findings []Finding
-	secrets := secretRefs(ing)
+	// Collected once, and only for a finding.
+	secrets := sync.OnceValue(func() []routing.Ref { return secretRefs(ing) })
 	for i := range ing.Spec.Rules {
 		host := ing.Spec.Rules[i].Host
 		if considered[host] {
@@ -53,7 +55,7 @@ func runTLSRuleHostNotListed(ing *networkingv1.Ingress, snap *routing.Snapshot) 
 			Accepted: "must be listed with a certificate that covers it",
 			Outcome:  "requests are redirected to HTTPS and get the default certificate",
 			Subject:  Subject{Host: host},
-			RestsOn:  secrets,
+			RestsOn:  secrets(),
 		})
 	}
 	return findings

@@ -38,7 +38,7 @@ func verdicts(ctx context.Context, t *table, size int) error {
 	if err != nil {
 		return err
 	}
-	t.ratio(fmt.Sprintf("verdict in process, against one among %d", few), large, small, 1.2)
+	t.ratio(fmt.Sprintf("verdict in process, against one among %d", few), large, small, 1.2, 2)
 	t.rows[len(t.rows)-1].also = "50µs"
 
 	const sharing = 1000
@@ -131,7 +131,12 @@ func tables(ctx context.Context, t *table, world *cluster.Static, ing *networkin
 // verdict is the time that one verdict takes. The Ingress must be sound.
 func verdict(ctx context.Context, world *cluster.Static, ing *networkingv1.Ingress) (time.Duration, error) {
 	all := checks.All()
-	var err error
+	// The first Snapshot looks at every host once for what stops the controller, as a
+	// start does.
+	_, err := world.Snapshot(ctx, routing.ReferencesOf(ing), nil)
+	if err != nil {
+		return 0, err
+	}
 	result := testing.Benchmark(func(b *testing.B) {
 		for b.Loop() {
 			var snap *routing.Snapshot
