@@ -17,6 +17,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/routegate/routegate/e2e/stack"
@@ -95,8 +96,8 @@ func fill(ctx context.Context, cp *stack.ControlPlane, size, created int) error 
 			for _, m := range []*metav1.ObjectMeta{&svc.ObjectMeta, &slice.ObjectMeta, &secret.ObjectMeta, &ing.ObjectMeta} {
 				m.UID, m.ResourceVersion, m.ManagedFields = "", "", nil
 			}
-			// The API server chooses the address, of which it has so many.
-			svc.Spec.ClusterIP, svc.Spec.ClusterIPs = "", nil
+			// To choose an address among so many takes the API server very long.
+			svc.Spec.ClusterIP, svc.Spec.ClusterIPs = corev1.ClusterIPNone, nil
 			_, err1 := client.CoreV1().Services(svc.Namespace).Create(creating, svc, metav1.CreateOptions{})
 			_, err2 := client.DiscoveryV1().EndpointSlices(svc.Namespace).Create(creating, slice, metav1.CreateOptions{})
 			_, err3 := client.CoreV1().Secrets(svc.Namespace).Create(creating, secret, metav1.CreateOptions{})
