@@ -5,6 +5,10 @@
 package node_test
 
 import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,6 +34,20 @@ var _ = Describe("A release with defaults", Ordered, func() {
 		out, err := command(ctx, "", kubectlPath, "run", "privileged", "-n", home, "--image=none", "--privileged", "--dry-run=server")
 		Expect(err).To(HaveOccurred(), "the namespace must enforce the standard, or the replicas prove nothing")
 		Expect(out).To(ContainSubstring(`violates PodSecurity "restricted`))
+	}, NodeTimeout(patience))
+
+	It("keeps its heap within nine tenths of the memory limit of its container", func(ctx SpecContext) {
+		pods, err := client.CoreV1().Pods(home).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=routegate"})
+		Expect(err).NotTo(HaveOccurred())
+		for _, pod := range pods.Items {
+			container := pod.Spec.Containers[0]
+			limit := container.Resources.Limits.Memory().Value()
+			Expect(limit).To(BeNumerically(">", 0))
+			at := slices.IndexFunc(container.Ports, func(p corev1.ContainerPort) bool { return p.Name == "metrics" })
+			Expect(at).To(BeNumerically(">=", 0))
+			metrics := kubectl(ctx, "get", "--raw", fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:%d/proxy/metrics", home, pod.Name, container.Ports[at].ContainerPort))
+			Expect(metrics).To(MatchRegexp(`(?m)^go_gc_gomemlimit_bytes ` + regexp.QuoteMeta(strconv.FormatFloat(float64(limit*9/10), 'g', -1, 64)) + `$`))
+		}
 	}, NodeTimeout(patience))
 
 	It("passes helm test", func(ctx SpecContext) {
