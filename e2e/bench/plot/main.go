@@ -79,5 +79,7 @@ func drawOne(file string, title [3]string, lines map[string]plotter.XYs) error {
 	if err := plotutil.AddLinePoints(p, all...); err != nil {
 		return err
 	}
+	// So that the legend stands above the lines.
+	p.Y.Max *= 6
 	return p.Save(16*vg.Centimeter, 10*vg.Centimeter, file)
 }
