@@ -174,7 +174,7 @@ e2e-preflight:
 # else is tried in a short run.
 .PHONY: fuzz
 fuzz: ## Fuzz the routing model, all checks, the webhook's handler, policy files, manifests and what is made of Secrets.
-	@for target in $(FUZZ); do go test -run '^$$' -fuzz "^$${target#*/}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./$${target%/*}; done
+	@for target in $(FUZZ); do go test -run '^$$' -fuzz "^$${target##*/}$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./$${target%/*}; done
 
 .PHONY: truth
 truth: ## Judge the recorded scenarios, and compare with what really happened.
