@@ -144,6 +144,18 @@ func fillOurs(ctx context.Context, config *rest.Config) (any, func(), error) {
 }
 
 func fillPlain(ctx context.Context, config *rest.Config) (any, func(), error) {
+	return fillCache(ctx, config, &networkingv1.Ingress{}, &networkingv1.IngressClass{}, &corev1.Service{}, &discoveryv1.EndpointSlice{},
+		&corev1.Secret{}, &corev1.Namespace{})
+}
+
+func fillMetadata(ctx context.Context, config *rest.Config, gvk schema.GroupVersionKind) (any, func(), error) {
+	obj := &metav1.PartialObjectMetadata{}
+	obj.SetGroupVersionKind(gvk)
+	return fillCache(ctx, config, obj)
+}
+
+// fillCache fills a cache of controller-runtime with the kinds of the objects.
+func fillCache(ctx context.Context, config *rest.Config, kinds ...client.Object) (any, func(), error) {
 	cache, err := ctrlcache.New(config, ctrlcache.Options{Scheme: scheme.Scheme, Mapper: mapper()})
 	if err != nil {
 		return nil, nil, err
@@ -151,9 +163,7 @@ func fillPlain(ctx context.Context, config *rest.Config) (any, func(), error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { _ = cache.Start(ctx) })
-	for _, obj := range []client.Object{
-		&networkingv1.Ingress{}, &networkingv1.IngressClass{}, &corev1.Service{}, &discoveryv1.EndpointSlice{}, &corev1.Secret{}, &corev1.Namespace{},
-	} {
+	for _, obj := range kinds {
 		if _, err := cache.GetInformer(ctx, obj); err != nil {
 			cancel()
 			return nil, nil, err
@@ -162,27 +172,6 @@ func fillPlain(ctx context.Context, config *rest.Config) (any, func(), error) {
 	if !cache.WaitForCacheSync(ctx) {
 		cancel()
 		return nil, nil, errors.New("controller-runtime's cache was not filled")
-	}
-	return cache, func() { cancel(); running.Wait() }, nil
-}
-
-func fillMetadata(ctx context.Context, config *rest.Config, gvk schema.GroupVersionKind) (any, func(), error) {
-	cache, err := ctrlcache.New(config, ctrlcache.Options{Scheme: scheme.Scheme, Mapper: mapper()})
-	if err != nil {
-		return nil, nil, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var running sync.WaitGroup
-	running.Go(func() { _ = cache.Start(ctx) })
-	obj := &metav1.PartialObjectMetadata{}
-	obj.SetGroupVersionKind(gvk)
-	if _, err := cache.GetInformer(ctx, obj); err != nil {
-		cancel()
-		return nil, nil, err
-	}
-	if !cache.WaitForCacheSync(ctx) {
-		cancel()
-		return nil, nil, errors.New("controller-runtime's cache of metadata was not filled")
 	}
 	return cache, func() { cancel(); running.Wait() }, nil
 }
