@@ -139,28 +139,31 @@ func (w *world) check() {
 }
 
 func TestRotationNeverBreaksTrust(t *testing.T) {
-	for name, random := range map[string]func() (wait time.Duration, leader bool){
-		"one leader that looks when it said": func() (time.Duration, bool) { return 0, false },
-		"looks at any time": func() (time.Duration, bool) {
-			return time.Duration(rand.Int64N(int64(10 * 24 * time.Hour))), false
+	for name, random := range map[string]func(r *rand.Rand) (wait time.Duration, leader bool){
+		"one leader that looks when it said": func(*rand.Rand) (time.Duration, bool) { return 0, false },
+		"looks at any time": func(r *rand.Rand) (time.Duration, bool) {
+			return time.Duration(r.Int64N(int64(10 * 24 * time.Hour))), false
 		},
-		"looks often": func() (time.Duration, bool) {
-			if rand.IntN(2) == 0 {
+		"looks often": func(r *rand.Rand) (time.Duration, bool) {
+			if r.IntN(2) == 0 {
 				return 0, false
 			}
-			return time.Duration(rand.Int64N(int64(20 * time.Minute))), false
+			return time.Duration(r.Int64N(int64(20 * time.Minute))), false
 		},
-		"leaders change": func() (time.Duration, bool) {
-			return time.Duration(rand.Int64N(int64(12 * time.Hour))), rand.IntN(4) == 0
+		"leaders change": func(r *rand.Rand) (time.Duration, bool) {
+			return time.Duration(r.Int64N(int64(12 * time.Hour))), r.IntN(4) == 0
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
+			seed := rand.Uint64()
+			t.Logf("the seed is %d", seed)
+			r := rand.New(rand.NewPCG(seed, 0))
 			looks := 0
-			for end := w.now.Add(3 * 365 * 24 * time.Hour); w.now.Before(end) && looks < 3000; looks++ {
+			for end := w.now.Add(3 * 365 * 24 * time.Hour); w.now.Before(end); looks++ {
 				again := w.act()
 				at := again
-				wait, leader := random()
+				wait, leader := random(r)
 				// At the latest when it was told to.
 				if sooner := w.now.Add(wait); wait > 0 && sooner.Before(again) {
 					at = sooner
