@@ -26,6 +26,7 @@ It only warns, since the aliases of other Ingresses may have been refused.`,
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"server-alias"},
 	Run:         runAliasConflict,
 }
 

@@ -28,6 +28,7 @@ Secret cannot be read.`,
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.SecretData},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"server-alias"},
 	Run:         runAliasTLS,
 }
 

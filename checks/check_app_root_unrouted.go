@@ -27,6 +27,7 @@ annotations do not count.`,
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"app-root"},
 	Run:         runAppRootUnrouted,
 }
 

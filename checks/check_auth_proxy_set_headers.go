@@ -25,6 +25,7 @@ annotations do not count, and where older Ingresses have all the paths.`,
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.ConfigMaps},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"auth-proxy-set-headers"},
 	Regardless:  true,
 	Run:         runAuthProxySetHeaders,
 }

@@ -29,6 +29,7 @@ closed the host already.`,
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Secrets, routing.SecretData},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"auth-tls-secret"},
 	Run:         runAuthTLSErrorPoisonsHost,
 }
 

@@ -28,6 +28,7 @@ annotations do not count.`,
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.SecretData},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"auth-tls-secret"},
 	Run:         runAuthTLSSecretFormat,
 }
 

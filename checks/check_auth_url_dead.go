@@ -26,6 +26,7 @@ which are not looked up, and of a canary, whose annotations do not count.`,
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"auth-url"},
 	Run:         runAuthURLDead,
 }
 

@@ -26,6 +26,7 @@ It only warns, because the backend may speak HTTP after all.`,
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"backend-protocol"},
 	Run:         runBackendProtocolInvalid,
 }
 

@@ -25,6 +25,7 @@ Write the value in upper case. HTTP and HTTPS are applied in any case.`,
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"backend-protocol"},
 	Run:         runBackendProtocolLowercase,
 }
 

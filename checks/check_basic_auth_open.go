@@ -24,6 +24,7 @@ where older Ingresses have all the paths.`,
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"auth-secret"},
 	Run:         runBasicAuthOpen,
 }
 

@@ -27,6 +27,7 @@ nothing.`,
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"canary"},
 	Run:         runCanaryBecomesNormal,
 }
 

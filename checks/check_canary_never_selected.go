@@ -22,6 +22,7 @@ Nothing is said of the weight 0 where it is written so, because rollout tools st
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"canary"},
 	Run:         runCanaryNeverSelected,
 }
 

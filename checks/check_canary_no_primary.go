@@ -25,6 +25,7 @@ canary-pathtype-mismatch.`,
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"canary"},
 	Run:         runCanaryNoPrimary,
 }
 

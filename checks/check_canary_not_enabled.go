@@ -27,6 +27,7 @@ Nothing is said where the value is "false", which rollout tools write between tw
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: canarySettings,
 	Run:         runCanaryNotEnabled,
 }
 

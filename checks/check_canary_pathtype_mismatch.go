@@ -25,6 +25,7 @@ It only warns where ingress-nginx may have refused the other Ingress for one of 
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"canary"},
 	Run:         runCanaryPathTypeMismatch,
 }
 

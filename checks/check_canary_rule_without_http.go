@@ -26,6 +26,7 @@ in the cluster.`,
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"canary"},
 	Poison:      true,
 	Run:         runCanaryRuleWithoutHTTP,
 }

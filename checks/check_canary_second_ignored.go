@@ -23,6 +23,7 @@ Delete the other canary Ingress. To choose by header, by cookie and by weight, p
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"canary"},
 	Run:         runCanarySecondIgnored,
 }
 

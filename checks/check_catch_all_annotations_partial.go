@@ -24,6 +24,7 @@ too.`,
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"app-root", "force-ssl-redirect", "permanent-redirect", "rewrite-target", "temporal-redirect"},
 	Run:         runCatchAllAnnotationsPartial,
 }
 

@@ -27,6 +27,7 @@ never said of an Ingress that is being written, because that is the cure.`,
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.ConfigMaps},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"auth-proxy-set-headers", "custom-headers", "fastcgi-params-configmap"},
 	Run:         runConfigMapTooLate,
 }
 

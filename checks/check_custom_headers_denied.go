@@ -27,6 +27,7 @@ annotations do not count, and where older Ingresses have all the paths.`,
 	Strict:      Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.ConfigMaps},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"custom-headers"},
 	Regardless:  true,
 	Run:         runCustomHeadersDenied,
 }

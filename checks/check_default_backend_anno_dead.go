@@ -25,6 +25,7 @@ It only warns, because the backends may never need it. Nothing is said of a cana
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"default-backend"},
 	Run:         runDefaultBackendAnnoDead,
 }
 

@@ -26,6 +26,7 @@ Mind that a block of YAML ends in the end of a line.`,
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.IngressClasses, routing.ConfigMaps},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"fastcgi-params-configmap"},
 	Run:         runFastCGIParamsBadContent,
 }
 

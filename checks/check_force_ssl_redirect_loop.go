@@ -27,6 +27,7 @@ It only warns: where the load balancer says in a header that the client used HTT
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"force-ssl-redirect"},
 	Run:         runForceSSLRedirectLoop,
 }
 

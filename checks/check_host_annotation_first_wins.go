@@ -27,6 +27,7 @@ It only warns, since the older Ingress may have been refused. Nothing is said wh
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: hostAnnotations,
 	Run:         runHostAnnotationFirstWins,
 }
 

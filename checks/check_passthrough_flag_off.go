@@ -24,6 +24,7 @@ and nothing is said.`,
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"ssl-passthrough"},
 	Run:         runPassthroughFlagOff,
 }
 

@@ -27,6 +27,7 @@ It speaks only where the settings of the controller say that it runs with --enab
 	Strict:      Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"ssl-passthrough"},
 	Run:         runPassthroughNoRoot,
 }
 

@@ -30,6 +30,7 @@ It speaks only where the settings of the controller say that it runs with --enab
 	Confirmed:   Deny,
 	Reads:       []routing.Kind{routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"ssl-passthrough"},
 	Run:         runPassthroughWildcard,
 }
 

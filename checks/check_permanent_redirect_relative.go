@@ -27,6 +27,7 @@ Nothing is said of a path, which is a redirect within the host, or of a canary, 
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"permanent-redirect"},
 	Run:         runPermanentRedirectRelative,
 }
 

@@ -24,6 +24,7 @@ annotations do not count, and where older Ingresses have all the paths.`,
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Secrets},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"proxy-ssl-secret"},
 	Regardless:  true,
 	Run:         runProxySSLSecretDenied,
 }

@@ -28,6 +28,7 @@ something else may serve HTTPS there, or where the URL names a port.`,
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"permanent-redirect", "temporal-redirect"},
 	Run:         runRedirectLoop,
 }
 

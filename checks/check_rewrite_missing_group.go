@@ -24,6 +24,7 @@ every path of the Ingress.`,
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"rewrite-target"},
 	Run:         runRewriteMissingGroup,
 }
 

@@ -26,6 +26,7 @@ them works.`,
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"rewrite-target"},
 	Run:         runRewriteNoLeadingSlash,
 }
 

@@ -25,6 +25,7 @@ Pods often come after the Ingress, so this only warns.`,
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"service-upstream"},
 	Run:         runServiceUpstreamNoEndpoints,
 }
 

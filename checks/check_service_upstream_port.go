@@ -25,6 +25,7 @@ Only the annotation counts. The same setting in the controller's ConfigMap is no
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"service-upstream"},
 	Regardless:  true,
 	Run:         runServiceUpstreamPort,
 }

@@ -27,6 +27,7 @@ It only warns. Where the risk level is lower, the Ingress is not taken up at all
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"auth-snippet", "configuration-snippet", "modsecurity-snippet", "server-snippet", "stream-snippet"},
 	Run:         runSnippetSilentlyRemoved,
 }
 

@@ -26,6 +26,7 @@ annotations do not count, and where older Ingresses have all the paths.`,
 	Strict:      Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"allowlist-source-range", "denylist-source-range"},
 	Regardless:  true,
 	Run:         runSourceRangeInvalid,
 }

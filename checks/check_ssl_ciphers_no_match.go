@@ -23,6 +23,7 @@ It only warns, because the ciphers that an OpenSSL has are not known for certain
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"ssl-ciphers"},
 	Poison:      true,
 	Run:         runSSLCiphersNoMatch,
 }

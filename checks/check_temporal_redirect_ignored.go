@@ -27,6 +27,7 @@ older Ingresses have all the paths.`,
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"temporal-redirect"},
 	Regardless:  true,
 	Run:         runTemporalRedirectIgnored,
 }

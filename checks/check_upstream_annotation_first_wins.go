@@ -26,6 +26,7 @@ Nothing is said where both come to the same. It only warns, since requests still
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"load-balance", "service-upstream", "upstream-hash-by"},
 	Run:         runUpstreamAnnotationFirstWins,
 }
 

@@ -27,6 +27,7 @@ cert-manager for the certificate, or where a Secret cannot be read.`,
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.SecretData},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"from-to-www-redirect"},
 	Run:         runWWWRedirectCert,
 }
 

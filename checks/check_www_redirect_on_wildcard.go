@@ -23,6 +23,7 @@ Nothing is said of a canary, or where an older Ingress has all the paths of the 
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"from-to-www-redirect"},
 	Poison:      true,
 	Regardless:  true,
 	Run:         runWWWRedirectOnWildcard,

@@ -27,6 +27,7 @@ Nothing is said where the other host is in another Ingress.`,
 	Default:     Warn,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses},
 	Controllers: []string{routing.Nginx},
+	Annotations: []string{"from-to-www-redirect"},
 	Run:         runWWWRedirectSkipped,
 }
 

@@ -53,6 +53,11 @@ type Check struct {
 	// Controllers names the controllers whose behaviour the check describes. The
 	// check is run for Ingresses of these only; empty means for every Ingress.
 	Controllers []string
+	// Annotations names, without prefix, annotations of ingress-nginx. Run finds nothing
+	// in an Ingress that has none of them, as [routing.AnnotationNames] has it, and is not
+	// called for one: most Ingresses have few annotations. Empty means that it is called
+	// for every Ingress.
+	Annotations []string
 	// Poison marks a fault with which one Ingress stops or crashes the whole
 	// controller. Nothing is exempt from such a check.
 	Poison bool
@@ -224,12 +229,12 @@ func Find(name string) (Check, error) {
 func Run(all []Check, ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	var findings, fallbacks []Finding
 	var missed []Unread
-	solver := routing.IsSolver(ing)
+	solver, annotations := routing.IsSolver(ing), routing.AnnotationNames(ing)
 	seen := snap.Remembering().Observe(func(r routing.Ref) { missed = append(missed, unreadOf(snap, r)) })
 	class := seen.ClassOf(ing)
 	classMissed := slices.Clone(missed)
 	for i := range all {
-		if c := &all[i]; c.Poison || !solver {
+		if c := &all[i]; c.concerns(annotations) && (c.Poison || !solver) {
 			missed = missed[:0]
 			if len(c.Controllers) > 0 {
 				missed = append(missed, classMissed...)
@@ -253,6 +258,12 @@ func Run(all []Check, ing *networkingv1.Ingress, snap *routing.Snapshot) []Findi
 	}
 	slices.SortStableFunc(findings, compareFindings)
 	return findings
+}
+
+// concerns reports whether the check may find something in an Ingress with those
+// annotations.
+func (c *Check) concerns(annotations []string) bool {
+	return len(c.Annotations) == 0 || slices.ContainsFunc(c.Annotations, func(name string) bool { return slices.Contains(annotations, name) })
 }
 
 // explainedBy returns what tells whether one of the findings may be the reason for what a
@@ -365,6 +376,14 @@ func Validate(list []Check) error {
 			if !slices.Contains(routing.Controllers(), name) {
 				fault("Controllers names the unknown controller %q", name)
 			}
+		}
+		for _, name := range c.Annotations {
+			if a, known := routing.AnnotationNamed(name); !known || a.Name != name {
+				fault("Annotations names %q, which is no annotation of ingress-nginx", name)
+			}
+		}
+		if len(c.Annotations) > 0 && !slices.Equal(c.Controllers, []string{routing.Nginx}) {
+			fault("Annotations needs Controllers to be ingress-nginx alone, which reads them")
 		}
 		if c.Regardless && !slices.Contains(c.Reads, routing.Ingresses) {
 			fault("Regardless needs Reads to name %s: without, nothing depends on other Ingresses", routing.Ingresses)

@@ -35,7 +35,8 @@ const (
 
 // FuzzRun judges Ingresses of made-up clusters by all checks. The choices say what
 // there is, the words, one a line, what it says. Whatever they are, no check panics,
-// the answer is the same each time, and nothing is modified.
+// the answer is the same each time, and nothing is modified. What a check says of its
+// Annotations is true: it finds nothing in an Ingress without them.
 func FuzzRun(f *testing.F) {
 	secrets, annotations := fixtureSecrets(f), fixtureAnnotations(f)
 	for i, words := range fixtureWords(f) {
@@ -68,7 +69,23 @@ func FuzzRun(f *testing.F) {
 		for _, finding := range findings {
 			examine(t, finding)
 		}
+		if every := decided(checks.Run(withoutAnnotations(), ing, snap)); !reflect.DeepEqual(decided(findings), every) {
+			t.Errorf("found, where Annotations is not looked at:\n%v\nand otherwise:\n%v", every, decided(findings))
+		}
 	})
+}
+
+// withoutAnnotations are all checks, each for every Ingress of its Controllers.
+func withoutAnnotations() []checks.Check {
+	all := checks.All()
+	for i := range all {
+		all[i].Annotations = nil
+	}
+	return all
+}
+
+func decided(findings []checks.Finding) []checks.Finding {
+	return slices.DeleteFunc(slices.Clone(findings), func(f checks.Finding) bool { return f.Undecided })
 }
 
 // examine holds a finding to what every finding promises.

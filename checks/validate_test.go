@@ -46,3 +46,26 @@ func TestValidateRegardless(t *testing.T) {
 		}
 	}
 }
+
+func TestValidateAnnotations(t *testing.T) {
+	for name, tc := range map[string]struct {
+		annotation  string
+		controllers []string
+		want        string // what the error says, empty where there is none
+	}{
+		"known":            {"canary", []string{routing.Nginx}, ""},
+		"unknown":          {"cannary", []string{routing.Nginx}, `Annotations names "cannary", which is no annotation of ingress-nginx`},
+		"with prefix":      {"nginx.ingress.kubernetes.io/canary", []string{routing.Nginx}, "which is no annotation of ingress-nginx"},
+		"an alias":         {"whitelist-source-range", []string{routing.Nginx}, "which is no annotation of ingress-nginx"},
+		"every controller": {"canary", nil, "Annotations needs Controllers to be ingress-nginx alone"},
+	} {
+		err := checks.Validate([]checks.Check{{
+			Name: "some-check", Title: "title", Text: "text", Since: "0.1", Default: checks.Warn,
+			Controllers: tc.controllers, Annotations: []string{tc.annotation},
+			Run: func(*networkingv1.Ingress, *routing.Snapshot) []checks.Finding { return nil },
+		}})
+		if (err == nil) != (tc.want == "") || (err != nil && !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}

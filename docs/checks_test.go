@@ -213,6 +213,13 @@ func appliesTo(c checks.Check) string {
 	if len(c.Controllers) > 0 {
 		text = "Ingresses that are served by " + strings.Join(c.Controllers, ", ")
 	}
+	switch len(c.Annotations) {
+	case 0:
+	case 1:
+		text += ", with the annotation `" + c.Annotations[0] + "`"
+	default:
+		text += ", with one of the annotations `" + strings.Join(c.Annotations, "`, `") + "`"
+	}
 	if c.Poison {
 		text += "; none is exempt, because one with this fault harms all the others"
 	}

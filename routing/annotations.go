@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
 )
 
 // AnnotationOutcome is what becomes of an Ingress when ingress-nginx does not
@@ -277,6 +279,19 @@ func AnnotationNamed(name string) (Annotation, bool) {
 		return *a, true
 	}
 	return Annotation{}, false
+}
+
+// AnnotationNames returns the names, without prefix and for an alias that of the
+// annotation, of the annotations of the Ingress that an ingress-nginx v1.15.1 may read:
+// the operator chooses its prefix. They are in no order.
+func AnnotationNames(ing *networkingv1.Ingress) []string {
+	var names []string
+	for key := range ing.Annotations {
+		if a := annotationIndex[key[strings.LastIndexByte(key, '/')+1:]]; a != nil {
+			names = append(names, a.Name)
+		}
+	}
+	return names
 }
 
 // RemovedAnnotations returns the names of annotations, without prefix, that
