@@ -85,7 +85,7 @@ type Snapshot struct {
 	// missed is called with every lookup that met something unread.
 	missed func(Ref)
 	// memo is what Once remembers, nil where it does not.
-	memo map[any]remembered
+	memo *memo
 	// kinds is Coverage where that has entries for whole kinds alone, nil where it is not
 	// known to: there are few, so that looking through them is quicker.
 	kinds []kindCoverage
@@ -94,6 +94,41 @@ type Snapshot struct {
 type kindCoverage struct {
 	kind Kind
 	Coverage
+}
+
+// memo holds values by key. There are few for an Ingress of one rule or so, among which
+// it is quicker to look through all than to hash a key of any type.
+type memo struct {
+	keys   []any
+	values []remembered
+	// more holds those beyond fewRemembered.
+	more map[any]remembered
+}
+
+const fewRemembered = 24
+
+func (m *memo) get(key any) (*remembered, bool) {
+	for i := range m.keys {
+		if m.keys[i] == key {
+			return &m.values[i], true
+		}
+	}
+	if r, ok := m.more[key]; ok {
+		return &r, true
+	}
+	return nil, false
+}
+
+func (m *memo) put(key any, r remembered) *remembered {
+	if len(m.keys) < fewRemembered {
+		m.keys, m.values = append(m.keys, key), append(m.values, r)
+		return &m.values[len(m.values)-1]
+	}
+	if m.more == nil {
+		m.more = make(map[any]remembered)
+	}
+	m.more[key] = r
+	return &r
 }
 
 // remembered is a value and the lookups that were missed to compute it.
@@ -124,14 +159,11 @@ func (s *Snapshot) Observe(missed func(Ref)) *Snapshot {
 	return &c
 }
 
-// usualMemo is how many values the checks ask for of an Ingress of one rule, or so.
-const usualMemo = 48
-
 // Remembering returns a copy of s in which Once computes each value once. It is
 // for judging one Ingress and not safe for use by several goroutines.
 func (s *Snapshot) Remembering() *Snapshot {
 	c := *s
-	c.memo = make(map[any]remembered, usualMemo)
+	c.memo = &memo{keys: make([]any, 0, fewRemembered), values: make([]remembered, 0, fewRemembered)}
 	c.kinds = make([]kindCoverage, 0, len(s.Coverage))
 	for ref, coverage := range s.Coverage {
 		if ref != (Ref{Kind: ref.Kind}) {
@@ -150,7 +182,7 @@ func Once[T any](s *Snapshot, key any, compute func(*Snapshot) T) T {
 	if s.memo == nil {
 		return compute(s)
 	}
-	r, ok := s.memo[key]
+	r, ok := s.memo.get(key)
 	if !ok {
 		r = remember(s, key, compute)
 	}
@@ -164,15 +196,14 @@ func Once[T any](s *Snapshot, key any, compute func(*Snapshot) T) T {
 }
 
 // remember computes a value that is not in the memo and puts it there.
-func remember[T any](s *Snapshot, key any, compute func(*Snapshot) T) remembered {
+func remember[T any](s *Snapshot, key any, compute func(*Snapshot) T) *remembered {
 	var r remembered
 	// What was missed is told by Once, to this observer and to later ones.
 	observer := s.missed
 	defer func() { s.missed = observer }()
 	s.missed = func(ref Ref) { r.missed = append(r.missed, ref) }
 	r.value = compute(s)
-	s.memo[key] = r
-	return r
+	return s.memo.put(key, r)
 }
 
 // CoverageOf says whether the object was looked for.
