@@ -230,7 +230,7 @@ func Run(all []Check, ing *networkingv1.Ingress, snap *routing.Snapshot) []Findi
 	var findings, fallbacks []Finding
 	var missed []Unread
 	solver, annotations := routing.IsSolver(ing), routing.AnnotationNames(ing)
-	seen := snap.Remembering().Observe(func(r routing.Ref) { missed = append(missed, unreadOf(snap, r)) })
+	seen := snap.Remembering(func(r routing.Ref) { missed = append(missed, unreadOf(snap, r)) })
 	class := seen.ClassOf(ing)
 	classMissed := slices.Clone(missed)
 	for i := range all {
@@ -250,6 +250,12 @@ func Run(all []Check, ing *networkingv1.Ingress, snap *routing.Snapshot) []Findi
 			}
 		}
 	}
+	return ordered(findings, fallbacks)
+}
+
+// ordered returns the findings in their order, and those of Fallback checks that no other
+// explains.
+func ordered(findings, fallbacks []Finding) []Finding {
 	explained := explainedBy(findings)
 	for _, f := range fallbacks {
 		if f.Undecided || !explained(f) {

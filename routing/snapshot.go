@@ -159,10 +159,12 @@ func (s *Snapshot) Observe(missed func(Ref)) *Snapshot {
 	return &c
 }
 
-// Remembering returns a copy of s in which Once computes each value once. It is
-// for judging one Ingress and not safe for use by several goroutines.
-func (s *Snapshot) Remembering() *Snapshot {
+// Remembering returns a copy of s in which Once computes each value once, and that calls
+// missed, if it is not nil, as one by Observe does. It is for judging one Ingress and not
+// safe for use by several goroutines.
+func (s *Snapshot) Remembering(missed func(Ref)) *Snapshot {
 	c := *s
+	c.missed = missed
 	c.memo = &memo{keys: make([]any, 0, fewRemembered), values: make([]remembered, 0, fewRemembered)}
 	c.kinds = make([]kindCoverage, 0, len(s.Coverage))
 	for ref, coverage := range s.Coverage {

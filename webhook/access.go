@@ -52,7 +52,7 @@ func (h *Handler) readIgnore(ctx context.Context, d *decision, old *networkingv1
 	may, err := h.Authorizer.May(ctx, user, ingressAttributes(policy.IgnoreVerb, d.ingress.Namespace, d.request.Name))
 	switch {
 	case err != nil:
-		h.Log.V(1).Info("right to ignore not known", "namespace", d.ingress.Namespace, "name", nameOf(*d), "error", err.Error())
+		h.Log.V(1).Info("right to ignore not known", "namespace", d.ingress.Namespace, "name", nameOf(d), "error", err.Error())
 		d.ignore.Uncertain = true
 		return func(v policy.Verdict) policy.Verdict {
 			return d.rules.DoubtIgnore(v, fmt.Sprintf("whether the user may add or change annotation %s could not be found out", policy.IgnoreAnnotation))
@@ -79,7 +79,7 @@ func sameIgnore(old, ing *networkingv1.Ingress) bool {
 
 // disclosed returns the decision as the user may see it: without the names of
 // Ingresses in other namespaces that the policy does not disclose.
-func (h *Handler) disclosed(ctx context.Context, d decision) decision {
+func (h *Handler) disclosed(ctx context.Context, d *decision) *decision {
 	if d.policy == nil || d.policy.Discloses() == policy.DiscloseAlways {
 		return d
 	}
@@ -97,8 +97,9 @@ func (h *Handler) disclosed(ctx context.Context, d decision) decision {
 	if d.policy.Discloses() == policy.DiscloseAuthorized {
 		shown = h.gettable(ctx, d.request, mentioned)
 	}
-	d.verdict = d.verdict.Withholding(func(ref routing.Ref) bool { return shown[ref] })
-	return d
+	as := *d
+	as.verdict = d.verdict.Withholding(func(ref routing.Ref) bool { return shown[ref] })
+	return &as
 }
 
 // gettable returns which of the first objects the user may get. What is not known by the

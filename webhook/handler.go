@@ -95,6 +95,7 @@ func bad(status int, format string, args ...any) error {
 // not an AdmissionReview about an Ingress; and 500 for one on which there is no
 // verdict where the policy wants the API server's failurePolicy to apply.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	growStack(false)
 	start := time.Now()
 	review, err := readReview(w, r, ingressKind)
 	if err != nil {
@@ -202,8 +203,8 @@ type decision struct {
 
 // decide judges the request. It never panics: that would close the connection,
 // and an API server with failurePolicy Fail would refuse the write.
-func (h *Handler) decide(ctx context.Context, review *admissionv1.AdmissionReview) (d decision) {
-	d = decision{request: review.Request, operation: review.Request.Operation, rules: h.Rules()}
+func (h *Handler) decide(ctx context.Context, review *admissionv1.AdmissionReview) (d *decision) {
+	d = &decision{request: review.Request, operation: review.Request.Operation, rules: h.Rules()}
 	defer func() {
 		if p := recover(); p != nil {
 			h.Log.Error(fmt.Errorf("panic: %v", p), "no verdict", "namespace", d.request.Namespace, "name", d.request.Name,
@@ -242,8 +243,8 @@ func (h *Handler) decide(ctx context.Context, review *admissionv1.AdmissionRevie
 	if old != nil {
 		old.Namespace = review.Request.Namespace
 	}
-	finish := h.readIgnore(ctx, &d, old)
-	h.judge(ctx, &d, old)
+	finish := h.readIgnore(ctx, d, old)
+	h.judge(ctx, d, old)
 	if finish != nil {
 		d.verdict = finish(d.verdict)
 	}
@@ -251,7 +252,7 @@ func (h *Handler) decide(ctx context.Context, review *admissionv1.AdmissionRevie
 }
 
 // shown is how many findings the answer shows.
-func (d decision) shown() int {
+func (d *decision) shown() int {
 	if d.policy == nil {
 		return policy.MaxFindings
 	}
@@ -263,38 +264,46 @@ func (d decision) shown() int {
 // denied. What lets warnings say more is read then as well, or alone where nothing is
 // denied; that this fails changes nothing.
 func (h *Handler) judge(ctx context.Context, d *decision, old *networkingv1.Ingress) {
-	ing := d.ingress
-	refs := routing.ReferencesOf(ing, old)
-	verdictOf := func(confirm []routing.Ref) (policy.Verdict, *routing.Snapshot) {
-		snap, err := h.Cluster.Snapshot(ctx, refs, confirm)
-		if err != nil {
-			h.Log.V(1).Info("no snapshot", "error", err.Error())
-			return d.rules.NoVerdict("the cluster could not be read"), nil
-		}
-		if _, known := snap.Namespace(ing.Namespace); known != routing.Present && len(confirm) == 0 {
-			// It is too new for the cache, and its labels decide.
-			if snap, err = h.Cluster.Snapshot(ctx, refs, []routing.Ref{namespaceRef(ing)}); err != nil {
-				h.Log.V(1).Info("no snapshot", "error", err.Error())
-				return d.rules.NoVerdict("the cluster could not be read"), nil
-			}
-		}
-		return d.verdictIn(snap, old), snap
+	refs := routing.ReferencesOf(d.ingress, old)
+	var snap *routing.Snapshot
+	d.verdict, snap = h.look(ctx, d, old, &refs, nil)
+	if help := helpful(&d.verdict, d.shown()); len(d.verdict.Denied) > 0 || len(help) > 0 {
+		h.lookAgain(ctx, d, old, &refs, snap, help)
 	}
+}
 
-	first, snap := verdictOf(nil)
-	d.verdict = first
-	help := helpful(first, d.shown())
-	if len(first.Denied) == 0 && len(help) > 0 {
-		if explained, read := verdictOf(help); read != nil {
+// look makes a verdict in the cluster, some of which is read afresh. The Snapshot is nil
+// where there is none.
+func (h *Handler) look(ctx context.Context, d *decision, old *networkingv1.Ingress, refs *routing.References, confirm []routing.Ref) (policy.Verdict, *routing.Snapshot) {
+	snap, err := h.Cluster.Snapshot(ctx, *refs, confirm)
+	if err == nil && len(confirm) == 0 {
+		if _, known := snap.Namespace(d.ingress.Namespace); known != routing.Present {
+			// It is too new for the cache, and its labels decide.
+			snap, err = h.Cluster.Snapshot(ctx, *refs, []routing.Ref{namespaceRef(d.ingress)})
+		}
+	}
+	if err != nil {
+		h.Log.V(1).Info("no snapshot", "error", err.Error())
+		return d.rules.NoVerdict("the cluster could not be read"), nil
+	}
+	return d.verdictIn(snap, old), snap
+}
+
+// lookAgain makes the verdict once more, from fresh reads of what its denials rest on in
+// the Snapshot, so many denials at a time, and of what helps.
+func (h *Handler) lookAgain(ctx context.Context, d *decision, old *networkingv1.Ingress, refs *routing.References, snap *routing.Snapshot, help []routing.Ref) {
+	if len(d.verdict.Denied) == 0 {
+		if explained, read := h.look(ctx, d, old, refs, help); read != nil {
 			// Its denials, if there are any by now, are not confirmed.
 			d.verdict = agreed(nil, explained)
-			return
 		}
+		return
 	}
-	for denied := first.Denied; len(denied) > 0; {
+	ing := d.ingress
+	for denied := d.verdict.Denied; len(denied) > 0; {
 		batch := denied[:min(len(denied), maxConfirmed)]
 		denied = denied[len(batch):]
-		second, fresh := verdictOf(append(evidence(batch, ing, snap), help...))
+		second, fresh := h.look(ctx, d, old, refs, append(evidence(batch, ing, snap), help...))
 		if fresh == nil {
 			d.verdict = second
 			return
@@ -340,10 +349,10 @@ func (d *decision) verdictIn(snap *routing.Snapshot, old *networkingv1.Ingress) 
 
 // helpful names what would let the findings say more, no more than so many, which an
 // answer shows.
-func helpful(v policy.Verdict, shown int) []routing.Ref {
+func helpful(v *policy.Verdict, shown int) []routing.Ref {
 	var refs []routing.Ref
-	for _, w := range v.Warned {
-		for _, ref := range w.ExplainedBy {
+	for i := range v.Warned {
+		for _, ref := range v.Warned[i].ExplainedBy {
 			if len(refs) < shown && !slices.Contains(refs, ref) {
 				refs = append(refs, ref)
 			}
@@ -417,7 +426,7 @@ func confirmBudget(u *url.URL) time.Duration {
 	return max(0, (min(timeout, most)-time.Second)/2)
 }
 
-func (h *Handler) log(d decision, outcome string) {
+func (h *Handler) log(d *decision, outcome string) {
 	if outcome != outcomeDenied && !h.Log.V(1).Enabled() {
 		return
 	}
@@ -477,7 +486,7 @@ func explained(v policy.Verdict) []string {
 
 // nameOf is the name of the Ingress. With generateName the request may leave it
 // out, and the object have only the beginning.
-func nameOf(d decision) string {
+func nameOf(d *decision) string {
 	if d.request.Name != "" || d.ingress == nil {
 		return d.request.Name
 	}

@@ -21,7 +21,7 @@ const (
 	outcomeInvalid   = "invalid"   // not an AdmissionReview about an Ingress, answered with 4xx
 )
 
-func (d decision) outcome() string {
+func (d *decision) outcome() string {
 	switch {
 	case d.verdict.Fails():
 		return outcomeFailed
@@ -81,7 +81,7 @@ func (m *Metrics) observe(operation, outcome string, took time.Duration) {
 
 // count counts the findings of a decision. One that is about no single check is counted
 // for the check "all", which has the mode "none".
-func (m *Metrics) count(d decision) {
+func (m *Metrics) count(d *decision) {
 	operation := operationLabel(string(d.operation))
 	add := func(check, outcome string) {
 		mode := string(d.verdict.Mode(check))

@@ -31,7 +31,7 @@ const (
 )
 
 // response is the answer to a request with a verdict.
-func (h *Handler) response(d decision) *admissionv1.AdmissionResponse {
+func (h *Handler) response(d *decision) *admissionv1.AdmissionResponse {
 	resp := &admissionv1.AdmissionResponse{
 		UID:              d.request.UID,
 		Allowed:          d.verdict.Allowed(),
@@ -45,7 +45,7 @@ func (h *Handler) response(d decision) *admissionv1.AdmissionResponse {
 }
 
 // denial is the Status that the API server passes on to the user.
-func denial(d decision) *metav1.Status {
+func denial(d *decision) *metav1.Status {
 	denied := d.verdict.Denied
 	status := &metav1.Status{
 		Status:  metav1.StatusFailure,
@@ -79,7 +79,7 @@ func denial(d decision) *metav1.Status {
 
 // warnings are what the user reads beside the answer, gravest first: no verdict,
 // namespace labels and an annotation without meaning, what would have denied, what only warns.
-func warnings(d decision) []string {
+func warnings(d *decision) []string {
 	var all []string
 	if text := undecidedText(d.verdict.Undecided); text != "" {
 		all = append(all, "no verdict on parts of this Ingress: "+text)
@@ -132,7 +132,7 @@ func undecidedText(findings []checks.Finding) string {
 // auditAnnotations name the checks with findings: all, and by what became of them; the
 // gravest of their modes and what set them; and whether denials were found again in a
 // fresh read. The API server prefixes the keys with the webhook's name.
-func auditAnnotations(d decision) map[string]string {
+func auditAnnotations(d *decision) map[string]string {
 	annotations := map[string]string{}
 	add := func(key string, names []string) {
 		slices.Sort(names)

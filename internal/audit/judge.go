@@ -106,7 +106,7 @@ func certificates(ing *networkingv1.Ingress, snap *routing.Snapshot) []Certifica
 // routable asks the model for one request for each path, as far as it knows the
 // controller.
 func routable(ing *networkingv1.Ingress, snap *routing.Snapshot) Routable {
-	snap = snap.Remembering()
+	snap = snap.Remembering(nil)
 	switch snap.ClassOf(ing).State {
 	case routing.ClassMissing, routing.ClassUnknown:
 		// Whom the name of the class means nobody knows.

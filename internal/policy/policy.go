@@ -305,6 +305,10 @@ func (p Policy) Decide(r Request) Verdict {
 	if len(r.New) == 0 {
 		return Verdict{}
 	}
+	return p.decide(&r)
+}
+
+func (p *Policy) decide(r *Request) Verdict {
 	old := former{has: map[checks.Fingerprint]bool{}, undecided: map[string]bool{}}
 	for _, f := range r.Old {
 		if f.Undecided {
@@ -332,7 +336,7 @@ func (p Policy) Decide(r Request) Verdict {
 		case mode == checks.Warn:
 			v.Warned = append(v.Warned, Warning{Finding: f})
 		default:
-			if because := p.spared(f, r, old); because != "" {
+			if because := p.spared(&f, r, &old); because != "" {
 				v.Warned = append(v.Warned, Warning{Finding: f, Because: because})
 			} else {
 				v.Denied = append(v.Denied, f)
@@ -344,7 +348,7 @@ func (p Policy) Decide(r Request) Verdict {
 }
 
 // settings are the modes of the checks with a finding, and what set them.
-func (p Policy) settings(r Request) map[string]setting {
+func (p *Policy) settings(r *Request) map[string]setting {
 	found := make(map[string]setting, len(r.New))
 	for _, f := range r.New {
 		if _, ok := found[f.Check]; ok {
@@ -366,7 +370,7 @@ type former struct {
 }
 
 // spared says why a finding in mode deny does not deny, or nothing.
-func (p Policy) spared(f checks.Finding, r Request, old former) string {
+func (p *Policy) spared(f *checks.Finding, r *Request, old *former) string {
 	switch {
 	case !p.NoRatchet && old.has[f.Fingerprint()]:
 		return "not denied: the Ingress had this before"
@@ -386,6 +390,6 @@ func (p Policy) spared(f checks.Finding, r Request, old former) string {
 	return ""
 }
 
-func (p Policy) young(r Request) bool {
+func (p *Policy) young(r *Request) bool {
 	return p.GracePeriod > 0 && r.Namespace != nil && r.Now.Sub(r.Namespace.CreationTimestamp.Time) < p.GracePeriod
 }
