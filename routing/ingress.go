@@ -229,7 +229,7 @@ func AliasesOf(ing *networkingv1.Ingress) []string {
 // how requests are routed: same spec, and the same labels and annotations of
 // those that are read here.
 func SameRouting(a, b *networkingv1.Ingress) bool {
-	return sameWhere(isReadAnnotation, a.Annotations, b.Annotations) &&
+	return sameWhere(ReadsAnnotation, a.Annotations, b.Annotations) &&
 		sameWhere(func(label string) bool { return label == solverLabel }, a.Labels, b.Labels) &&
 		equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
 }
@@ -263,12 +263,11 @@ func ReadLabels(labels map[string]string) map[string]string {
 }
 
 // ReadAnnotations returns those annotations of an Ingress that can change a
-// verdict, nil when there are none. It errs on the side of more: every
-// annotation with "ingress" or a certificate tool in its name, and those of Routegate.
+// verdict, nil when there are none, as ReadsAnnotation has it.
 func ReadAnnotations(annotations map[string]string) map[string]string {
 	var read map[string]string
 	for key, value := range annotations {
-		if isReadAnnotation(key) {
+		if ReadsAnnotation(key) {
 			if read == nil {
 				read = make(map[string]string)
 			}
@@ -278,7 +277,10 @@ func ReadAnnotations(annotations map[string]string) map[string]string {
 	return read
 }
 
-func isReadAnnotation(key string) bool {
+// ReadsAnnotation reports whether an annotation can change a verdict. It errs on the side
+// of more: every annotation with "ingress" or a certificate tool in its name, and those of
+// Routegate.
+func ReadsAnnotation(key string) bool {
 	return strings.Contains(key, "ingress") || strings.Contains(key, "cert-manager") || key == tlsACMEAnnotation ||
 		strings.HasPrefix(key, "routegate.dev/")
 }

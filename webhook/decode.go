@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -19,6 +20,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/routegate/routegate/routing"
 )
 
 // A review is decoded by hand, from one pass over its tokens: decoding by reflection
@@ -30,8 +33,9 @@ import (
 func decodeReview(body []byte) (*admissionv1.AdmissionReview, error) {
 	review := &admissionv1.AdmissionReview{}
 	d := newDecoder(body)
-	d.object(func(name []byte) {
-		switch string(name) {
+	defer d.free()
+	d.object(func(name string) {
+		switch name {
 		case "apiVersion":
 			review.APIVersion = d.string()
 		case "kind":
@@ -49,8 +53,8 @@ func decodeReview(body []byte) (*admissionv1.AdmissionReview, error) {
 }
 
 func (d *decoder) request(r *admissionv1.AdmissionRequest) {
-	d.object(func(name []byte) {
-		switch string(name) {
+	d.object(func(name string) {
+		switch name {
 		case "uid":
 			r.UID = types.UID(d.string())
 		case "kind":
@@ -79,8 +83,8 @@ func (d *decoder) request(r *admissionv1.AdmissionRequest) {
 }
 
 func (d *decoder) groupVersionKind(k *metav1.GroupVersionKind) {
-	d.object(func(name []byte) {
-		switch string(name) {
+	d.object(func(name string) {
+		switch name {
 		case "group":
 			k.Group = d.string()
 		case "version":
@@ -94,8 +98,8 @@ func (d *decoder) groupVersionKind(k *metav1.GroupVersionKind) {
 }
 
 func (d *decoder) userInfo(u *authenticationv1.UserInfo) {
-	d.object(func(name []byte) {
-		switch string(name) {
+	d.object(func(name string) {
+		switch name {
 		case "username":
 			u.Username = d.string()
 		case "uid":
@@ -104,11 +108,11 @@ func (d *decoder) userInfo(u *authenticationv1.UserInfo) {
 			u.Groups = d.strings()
 		case "extra":
 			u.Extra = nil
-			d.object(func(key []byte) {
+			d.object(func(key string) {
 				if u.Extra == nil {
 					u.Extra = map[string]authenticationv1.ExtraValue{}
 				}
-				u.Extra[string(key)] = d.strings()
+				u.Extra[key] = d.strings()
 			})
 		default:
 			d.skip()
@@ -119,33 +123,31 @@ func (d *decoder) userInfo(u *authenticationv1.UserInfo) {
 // sentIngress is an Ingress of a review.
 type sentIngress struct {
 	*networkingv1.Ingress
-	// spec is the specification as it was sent, with the colon before it.
-	spec []byte
+	// These are parts of the Ingress as they were sent, each with the colon before it.
+	spec, labels, annotations []byte
 }
 
 // decodeIngress reads of an Ingress its specification, and of its metadata what a
-// verdict depends on. Managed fields and the status, which are most of it, are skipped.
-// Where the specification was sent just as that of like, the two share it.
+// verdict depends on. Managed fields, the status and annotations of others, which are most
+// of it, are skipped. What was sent just as in like, the two share.
 func decodeIngress(raw []byte, like sentIngress) (sentIngress, error) {
 	if len(raw) == 0 {
 		return sentIngress{}, errors.New("must be set")
 	}
 	sent := sentIngress{Ingress: &networkingv1.Ingress{}}
 	d := newDecoder(raw)
-	d.object(func(name []byte) {
-		switch string(name) {
+	defer d.free()
+	d.object(func(name string) {
+		switch name {
 		case "metadata":
-			d.metadata(&sent.ObjectMeta)
+			d.metadata(&sent, &like)
 		case "spec":
-			from := d.tokens.InputOffset()
-			if len(like.spec) > 0 && bytes.HasPrefix(raw[from:], like.spec) {
+			if sent.spec = d.alike(like.spec); sent.spec != nil {
 				sent.Spec = like.Spec
-				d.skip()
-			} else {
-				sent.Spec = networkingv1.IngressSpec{}
-				d.spec(&sent.Spec)
+				break
 			}
-			sent.spec = raw[from:d.tokens.InputOffset()]
+			sent.Spec = networkingv1.IngressSpec{}
+			sent.spec = d.sent(func() { d.spec(&sent.Spec) })
 		default:
 			d.skip()
 		}
@@ -156,17 +158,26 @@ func decodeIngress(raw []byte, like sentIngress) (sentIngress, error) {
 	return sent, nil
 }
 
-func (d *decoder) metadata(m *metav1.ObjectMeta) {
-	d.object(func(name []byte) {
-		switch string(name) {
+func (d *decoder) metadata(sent, like *sentIngress) {
+	m := &sent.ObjectMeta
+	d.object(func(name string) {
+		switch name {
 		case "name":
 			m.Name = d.string()
 		case "generateName":
 			m.GenerateName = d.string()
 		case "labels":
-			m.Labels = d.stringMap()
+			if sent.labels = d.alike(like.labels); sent.labels != nil {
+				m.Labels = like.Labels
+				break
+			}
+			sent.labels = d.sent(func() { m.Labels = d.stringMap(nil) })
 		case "annotations":
-			m.Annotations = d.stringMap()
+			if sent.annotations = d.alike(like.annotations); sent.annotations != nil {
+				m.Annotations = like.Annotations
+				break
+			}
+			sent.annotations = d.sent(func() { m.Annotations = d.stringMap(routing.ReadsAnnotation) })
 		case "creationTimestamp":
 			d.time(&m.CreationTimestamp)
 		case "deletionTimestamp":
@@ -181,8 +192,8 @@ func (d *decoder) metadata(m *metav1.ObjectMeta) {
 }
 
 func (d *decoder) spec(s *networkingv1.IngressSpec) {
-	d.object(func(name []byte) {
-		switch string(name) {
+	d.object(func(name string) {
+		switch name {
 		case "ingressClassName":
 			s.IngressClassName = d.pointer()
 		case "defaultBackend":
@@ -201,8 +212,8 @@ func (d *decoder) spec(s *networkingv1.IngressSpec) {
 }
 
 func (d *decoder) tls(t *networkingv1.IngressTLS) {
-	d.object(func(name []byte) {
-		switch string(name) {
+	d.object(func(name string) {
+		switch name {
 		case "hosts":
 			t.Hosts = d.strings()
 		case "secretName":
@@ -214,15 +225,15 @@ func (d *decoder) tls(t *networkingv1.IngressTLS) {
 }
 
 func (d *decoder) rule(r *networkingv1.IngressRule) {
-	d.object(func(name []byte) {
-		switch string(name) {
+	d.object(func(name string) {
+		switch name {
 		case "host":
 			r.Host = d.string()
 		case "http":
 			if r.HTTP = nil; !d.null() {
 				r.HTTP = &networkingv1.HTTPIngressRuleValue{}
-				d.object(func(name []byte) {
-					if string(name) == "paths" {
+				d.object(func(name string) {
+					if name == "paths" {
 						r.HTTP.Paths = list(d, (*decoder).path)
 					} else {
 						d.skip()
@@ -236,8 +247,8 @@ func (d *decoder) rule(r *networkingv1.IngressRule) {
 }
 
 func (d *decoder) path(p *networkingv1.HTTPIngressPath) {
-	d.object(func(name []byte) {
-		switch string(name) {
+	d.object(func(name string) {
+		switch name {
 		case "path":
 			p.Path = d.string()
 		case "pathType":
@@ -252,8 +263,8 @@ func (d *decoder) path(p *networkingv1.HTTPIngressPath) {
 }
 
 func (d *decoder) backend(b *networkingv1.IngressBackend) {
-	d.object(func(name []byte) {
-		switch string(name) {
+	d.object(func(name string) {
+		switch name {
 		case "service":
 			if b.Service = nil; !d.null() {
 				b.Service = &networkingv1.IngressServiceBackend{}
@@ -271,13 +282,13 @@ func (d *decoder) backend(b *networkingv1.IngressBackend) {
 }
 
 func (d *decoder) serviceBackend(b *networkingv1.IngressServiceBackend) {
-	d.object(func(name []byte) {
-		switch string(name) {
+	d.object(func(name string) {
+		switch name {
 		case "name":
 			b.Name = d.string()
 		case "port":
-			d.object(func(name []byte) {
-				switch string(name) {
+			d.object(func(name string) {
+				switch name {
 				case "name":
 					b.Port.Name = d.string()
 				case "number":
@@ -293,8 +304,8 @@ func (d *decoder) serviceBackend(b *networkingv1.IngressServiceBackend) {
 }
 
 func (d *decoder) resource(r *corev1.TypedLocalObjectReference) {
-	d.object(func(name []byte) {
-		switch string(name) {
+	d.object(func(name string) {
+		switch name {
 		case "apiGroup":
 			r.APIGroup = d.pointer()
 		case "kind":
@@ -309,18 +320,48 @@ func (d *decoder) resource(r *corev1.TypedLocalObjectReference) {
 
 // decoder reads one JSON value. After the first error, which end returns, it reads
 // nothing more. As encoding/json does, it takes null for what is not there, the last of
-// two members of one name, and U+FFFD for what is not UTF-8.
+// two members of one name, and U+FFFD for what is not UTF-8. The strings that it returns
+// are parts of one copy of the input.
 type decoder struct {
-	tokens *jsontext.Decoder
+	tokens jsontext.Decoder
+	reader bytes.Buffer
 	input  []byte
+	text   string
 	err    error
 }
 
+// decoders are those that are free, since a new one allocates as it goes deeper.
+var decoders = sync.Pool{New: func() any { return &decoder{} }}
+
 func newDecoder(input []byte) *decoder {
-	return &decoder{
-		tokens: jsontext.NewDecoder(bytes.NewBuffer(input), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)),
-		input:  input,
+	d, _ := decoders.Get().(*decoder)
+	d.reader = *bytes.NewBuffer(input)
+	d.tokens.Reset(&d.reader, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	d.input, d.text, d.err = input, string(input), nil
+	return d
+}
+
+// free gives the decoder back, which must not be used any more.
+func (d *decoder) free() {
+	d.reader, d.input, d.text, d.err = bytes.Buffer{}, nil, "", nil
+	d.tokens.Reset(&d.reader)
+	decoders.Put(d)
+}
+
+// sent calls read and returns what it read of the input.
+func (d *decoder) sent(read func()) []byte {
+	from := d.tokens.InputOffset()
+	read()
+	return d.input[from:d.tokens.InputOffset()]
+}
+
+// alike skips a value that is written just as like, and returns it as it was sent; nil
+// where it is not, or where there is nothing that it could be like.
+func (d *decoder) alike(like []byte) []byte {
+	if len(like) == 0 || d.err != nil || !bytes.HasPrefix(d.input[d.tokens.InputOffset():], like) {
+		return nil
 	}
+	return d.sent(d.skip)
 }
 
 // end returns what was wrong, such as that something follows the value.
@@ -386,28 +427,37 @@ func (d *decoder) token() jsontext.Token {
 }
 
 // object calls member after the name of each member, to read its value.
-func (d *decoder) object(member func(name []byte)) {
+func (d *decoder) object(member func(name string)) {
 	if !d.is(jsontext.KindBeginObject, "an object") {
 		return
 	}
 	d.token()
 	for d.err == nil && d.tokens.PeekKind() == jsontext.KindString {
-		quoted, err := d.tokens.ReadValue()
-		if err != nil {
-			d.fail(err)
+		name := d.unquoted()
+		if d.err != nil {
 			return
-		}
-		name := quoted[1 : len(quoted)-1]
-		if bytes.IndexByte(name, '\\') >= 0 || !utf8.Valid(name) {
-			var text string
-			d.fail(json.Unmarshal(quoted, &text))
-			name = []byte(text)
 		}
 		member(name)
 	}
 	if d.err == nil {
 		d.token()
 	}
+}
+
+// unquoted reads a string.
+func (d *decoder) unquoted() string {
+	quoted, err := d.tokens.ReadValue()
+	if err != nil {
+		d.fail(err)
+		return ""
+	}
+	if bytes.IndexByte(quoted, '\\') >= 0 || !utf8.Valid(quoted) {
+		var text string
+		d.fail(json.Unmarshal(quoted, &text))
+		return text
+	}
+	end := int(d.tokens.InputOffset())
+	return d.text[end-len(quoted)+1 : end-1]
 }
 
 // list reads an array with read, which is called for each element.
@@ -421,9 +471,8 @@ func list[T any](d *decoder, read func(*decoder, *T)) []T {
 		if kind := d.tokens.PeekKind(); kind == jsontext.KindEndArray || kind == jsontext.KindInvalid {
 			break
 		}
-		var element T
-		read(d, &element)
-		all = append(all, element)
+		all = append(all, *new(T))
+		read(d, &all[len(all)-1])
 	}
 	if d.err == nil {
 		d.token()
@@ -435,13 +484,21 @@ func (d *decoder) strings() []string {
 	return list(d, func(d *decoder, text *string) { *text = d.string() })
 }
 
-func (d *decoder) stringMap() map[string]string {
+// stringMap reads the members that keep, if it is not nil, accepts.
+func (d *decoder) stringMap(keep func(key string) bool) map[string]string {
 	var m map[string]string
-	d.object(func(name []byte) {
+	d.object(func(key string) {
+		if keep != nil && !keep(key) {
+			// Without a string the object is no map of strings, whatever is kept of it.
+			if d.is(jsontext.KindString, "a string") {
+				d.skip()
+			}
+			return
+		}
 		if m == nil {
 			m = map[string]string{}
 		}
-		m[string(name)] = d.string()
+		m[key] = d.string()
 	})
 	return m
 }
@@ -450,11 +507,7 @@ func (d *decoder) string() string {
 	if !d.is(jsontext.KindString, "a string") {
 		return ""
 	}
-	token := d.token()
-	if d.err != nil {
-		return ""
-	}
-	return token.String()
+	return d.unquoted()
 }
 
 // pointer reads a string that may be left out.

@@ -19,6 +19,8 @@ import (
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/randfill"
 	"sigs.k8s.io/yaml"
+
+	"github.com/routegate/routegate/routing"
 )
 
 // readOf is what decodeIngress reads of an Ingress.
@@ -26,7 +28,7 @@ func readOf(ing *networkingv1.Ingress) *networkingv1.Ingress {
 	m := &ing.ObjectMeta
 	return &networkingv1.Ingress{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: m.Name, GenerateName: m.GenerateName, Labels: m.Labels, Annotations: m.Annotations,
+			Name: m.Name, GenerateName: m.GenerateName, Labels: m.Labels, Annotations: routing.ReadAnnotations(m.Annotations),
 			CreationTimestamp: m.CreationTimestamp, DeletionTimestamp: m.DeletionTimestamp,
 		},
 		Spec: ing.Spec,
