@@ -21,6 +21,12 @@ type served struct {
 // ingress-nginx looks up: Services that do not exist, those of type ExternalName and
 // those of which it asks the cluster IP are left out.
 func balanced(ing *networkingv1.Ingress, snap *routing.Snapshot) []served {
+	return routing.Once(snap, balancedKey{}, func(snap *routing.Snapshot) []served { return findBalanced(ing, snap) })
+}
+
+type balancedKey struct{}
+
+func findBalanced(ing *networkingv1.Ingress, snap *routing.Snapshot) []served {
 	var all []served
 	for _, b := range asked(ing, snap) {
 		svc, known := snap.Service(ing.Namespace, b.Service.Name)
@@ -117,6 +123,12 @@ type tcpBackend struct {
 // endpoints and the port is TCP. Other faults of a port are port-missing's and
 // port-not-tcp's to report; paths that solve a challenge are left out.
 func tcpBackends(ing *networkingv1.Ingress, snap *routing.Snapshot) []tcpBackend {
+	return routing.Once(snap, tcpBackendsKey{}, func(snap *routing.Snapshot) []tcpBackend { return findTCPBackends(ing, snap) })
+}
+
+type tcpBackendsKey struct{}
+
+func findTCPBackends(ing *networkingv1.Ingress, snap *routing.Snapshot) []tcpBackend {
 	var all []tcpBackend
 	for _, b := range asked(ing, snap) {
 		svc, known := snap.Service(ing.Namespace, b.Service.Name)

@@ -20,7 +20,6 @@ import (
 func NewTable(s *Snapshot, settings ControllerSettings, ingresses []*networkingv1.Ingress) *Table {
 	t := &Table{
 		Settings:  settings,
-		Dropped:   map[*networkingv1.Ingress]string{},
 		snap:      s,
 		steps:     &atomic.Int64{},
 		servers:   map[string]*Server{},
@@ -57,11 +56,11 @@ func (t *Table) takeUp(ingresses []*networkingv1.Ingress) []*networkingv1.Ingres
 			like = ing
 		}
 		if config.Dropped != "" {
-			t.Dropped[ing] = config.Dropped
+			put(&t.Dropped, ing, config.Dropped)
 			continue
 		}
 		if param := t.snap.RefusedParam(config); param != "" {
-			t.Dropped[ing] = fmt.Sprintf("ConfigMap %q of fastcgi-params-configmap has a refused character in %q", config.FastCGIParams.Name, param)
+			put(&t.Dropped, ing, fmt.Sprintf("ConfigMap %q of fastcgi-params-configmap has a refused character in %q", config.FastCGIParams.Name, param))
 			continue
 		}
 		t.configs[ing] = config
@@ -475,11 +474,11 @@ func rewrites(loc *Location) bool {
 // nameServers decides which server answers for which name, and which certificate it
 // is served with.
 func (t *Table) nameServers(servers []*Server) {
-	t.aliases, t.redirects, t.certificates = map[string]*Server{}, map[string]*Server{}, map[string]Certificate{}
+	t.aliases, t.redirects, t.certificates = nil, nil, map[string]Certificate{}
 	for _, s := range servers {
 		if s.redirectWWW && s.Host != "" {
 			if twin := WWWTwin(s.Host); t.servers[twin] == nil {
-				t.redirects[twin] = s
+				put(&t.redirects, twin, s)
 				t.serveTLS(twin, s)
 			}
 		}
@@ -495,10 +494,18 @@ func (t *Table) nameServers(servers []*Server) {
 				pattern, err := t.pattern(expr, strings.ContainsFunc(expr, isUpper))
 				t.patterns = append(t.patterns, serverPattern{server: s, pattern: pattern, err: err})
 			} else if _, taken := t.aliases[alias]; !taken {
-				t.aliases[alias] = s
+				put(&t.aliases, alias, s)
 			}
 		}
 	}
+}
+
+// put adds to a map that may be nil. Most Tables have nothing to put into some of theirs.
+func put[K comparable, T any](m *map[K]T, key K, value T) {
+	if *m == nil {
+		*m = make(map[K]T)
+	}
+	(*m)[key] = value
 }
 
 // serveTLS has another name of a server served with its certificate, if that covers

@@ -224,7 +224,7 @@ func (t *Table) certificateOf(name string) (Certificate, bool) {
 // front, then at the end, then the first pattern (semantics row C05).
 func (m *match) findServer() *Server {
 	if s := m.servers[m.host]; s != nil && m.host != "" {
-		m.step(StepHost, "%q", s.Host)
+		m.step(StepHost, "%q", serverHost{s})
 		return s
 	}
 	if s := m.aliases[m.host]; s != nil {
@@ -311,7 +311,7 @@ func (m *match) findLocation(s *Server) (*Location, bool) {
 	}
 	path := m.target.path
 	if loc := s.exact[path]; loc != nil {
-		m.step(StepPath, "%s", describe(loc))
+		m.step(StepPath, "%s", described{loc})
 		return loc, false
 	}
 	best := s.longestPrefix(path)
@@ -321,12 +321,12 @@ func (m *match) findLocation(s *Server) (*Location, bool) {
 			slash = s.prefixes[path+"/"]
 		}
 		if slash != nil && m.addsSlash(slash) {
-			m.step(StepPath, "%s", describe(slash))
+			m.step(StepPath, "%s", described{slash})
 			return slash, true
 		}
 	}
 	if best != nil {
-		m.step(StepPath, "%s", beaten(s, best))
+		m.step(StepPath, "%s", &beaten{s, best})
 	}
 	return best, false
 }
@@ -368,15 +368,28 @@ func (m *match) findRegex(s *Server) *Location {
 			continue
 		}
 		if ok {
-			m.step(StepPath, "%s, as a regular expression, as all paths of the host are", describe(loc))
+			m.step(StepPath, "%s, as a regular expression, as all paths of the host are", described{loc})
 			return loc
 		}
 	}
 	return nil
 }
 
-// describe names a location.
-func describe(loc *Location) string {
+// What a Step says is made of these where it is wanted, and not where it is not.
+type (
+	serverHost struct{ *Server }
+	described  struct{ *Location }
+	beaten     struct {
+		server *Server
+		best   *Location
+	}
+)
+
+func (s serverHost) String() string { return s.Host }
+
+// String names the location.
+func (d described) String() string {
+	loc := d.Location
 	if loc.Placeholder {
 		if loc.Upstream != nil {
 			return fmt.Sprintf("no path fits: spec.defaultBackend of Ingress %q", nameOf(loc.Ingress))
@@ -389,15 +402,15 @@ func describe(loc *Location) string {
 	return fmt.Sprintf("%s %q of Ingress %q", loc.Type, loc.Text, nameOf(loc.Ingress))
 }
 
-// beaten names a location and the one that it is longer than.
-func beaten(s *Server, best *Location) string {
-	text := describe(best)
-	if best.Placeholder {
+// String names the best location and the one that it is longer than.
+func (b *beaten) String() string {
+	text := described{b.best}.String()
+	if b.best.Placeholder {
 		return text
 	}
-	second := s.longestPrefix(strings.TrimSuffix(best.Name, "/"))
+	second := b.server.longestPrefix(strings.TrimSuffix(b.best.Name, "/"))
 	if second != nil && !second.Placeholder {
-		text += ", longer than " + describe(second)
+		text += ", longer than " + described{second}.String()
 	}
 	return text
 }
@@ -560,7 +573,8 @@ func (m *match) proxy(loc *Location) {
 		return
 	}
 	m.route.Targets = m.targets(up, endpoints)
-	for _, target := range m.route.Targets {
+	for i := 0; i < len(m.route.Targets) && !m.silent; i++ {
+		target := &m.route.Targets[i]
 		m.step(StepBackend, "Service %q, port %s, %d %%, %s: %s", target.Upstream.Namespace+"/"+target.Upstream.Service, BackendPort(target.Upstream.Port),
 			target.Percent, count(len(target.Endpoints), "endpoint"), strings.Join(target.Endpoints[:min(len(target.Endpoints), 5)], ", "))
 	}

@@ -56,15 +56,15 @@ func (s *Server) regexCause(loc *Location) *Location {
 // index notes the locations of a server without regular expressions by name. nginx
 // allows each but once; those that stand twice are refused.
 func (t *Table) index(s *Server) {
-	s.exact, s.prefixes = make(map[string]*Location, len(s.Locations)), make(map[string]*Location, len(s.Locations))
+	s.exact, s.prefixes = nil, nil
 	for _, loc := range s.Locations {
-		names := s.prefixes
+		names := &s.prefixes
 		if loc.Exact {
-			names = s.exact
+			names = &s.exact
 		}
-		first := names[loc.Name]
+		first := (*names)[loc.Name]
 		if first == nil {
-			names[loc.Name] = loc
+			put(names, loc.Name, loc)
 			continue
 		}
 		later, earlier := loc, first

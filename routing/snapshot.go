@@ -82,8 +82,10 @@ type Snapshot struct {
 	// (Namespace and Name empty). Without an entry nothing was read.
 	Coverage map[Ref]Coverage
 
-	// missed is called with every lookup that met something unread.
-	missed func(Ref)
+	// missed is called with every lookup that met something unread, nil where nobody is
+	// told. Where recording is set, such a lookup is noted there instead.
+	missed    func(Ref)
+	recording *remembered
 	// memo is what Once remembers, nil where it does not.
 	memo *memo
 	// kinds is Coverage where that has entries for whole kinds alone, nil where it is not
@@ -99,36 +101,35 @@ type kindCoverage struct {
 // memo holds values by key. There are few for an Ingress of one rule or so, among which
 // it is quicker to look through all than to hash a key of any type.
 type memo struct {
-	keys   []any
-	values []remembered
+	keys   [fewRemembered]any
+	values [fewRemembered]*remembered
+	used   int
 	// more holds those beyond fewRemembered.
-	more map[any]remembered
+	more map[any]*remembered
 }
 
 const fewRemembered = 24
 
-func (m *memo) get(key any) (*remembered, bool) {
-	for i := range m.keys {
+// get returns the value of a key, nil where there is none yet.
+func (m *memo) get(key any) *remembered {
+	for i := range m.used {
 		if m.keys[i] == key {
-			return &m.values[i], true
+			return m.values[i]
 		}
 	}
-	if r, ok := m.more[key]; ok {
-		return &r, true
-	}
-	return nil, false
+	return m.more[key]
 }
 
-func (m *memo) put(key any, r remembered) *remembered {
-	if len(m.keys) < fewRemembered {
-		m.keys, m.values = append(m.keys, key), append(m.values, r)
-		return &m.values[len(m.values)-1]
+func (m *memo) put(key any, r *remembered) {
+	if m.used < fewRemembered {
+		m.keys[m.used], m.values[m.used] = key, r
+		m.used++
+		return
 	}
 	if m.more == nil {
-		m.more = make(map[any]remembered)
+		m.more = make(map[any]*remembered)
 	}
 	m.more[key] = r
-	return &r
 }
 
 // remembered is a value and the lookups that were missed to compute it.
@@ -155,7 +156,7 @@ type Coverage struct {
 // The copy shares all objects with s.
 func (s *Snapshot) Observe(missed func(Ref)) *Snapshot {
 	c := *s
-	c.missed = missed
+	c.missed, c.recording = missed, nil
 	return &c
 }
 
@@ -164,8 +165,8 @@ func (s *Snapshot) Observe(missed func(Ref)) *Snapshot {
 // safe for use by several goroutines.
 func (s *Snapshot) Remembering(missed func(Ref)) *Snapshot {
 	c := *s
-	c.missed = missed
-	c.memo = &memo{keys: make([]any, 0, fewRemembered), values: make([]remembered, 0, fewRemembered)}
+	c.missed, c.recording = missed, nil
+	c.memo = &memo{}
 	c.kinds = make([]kindCoverage, 0, len(s.Coverage))
 	for ref, coverage := range s.Coverage {
 		if ref != (Ref{Kind: ref.Kind}) {
@@ -184,14 +185,12 @@ func Once[T any](s *Snapshot, key any, compute func(*Snapshot) T) T {
 	if s.memo == nil {
 		return compute(s)
 	}
-	r, ok := s.memo.get(key)
-	if !ok {
+	r := s.memo.get(key)
+	if r == nil {
 		r = remember(s, key, compute)
 	}
-	if s.missed != nil {
-		for _, ref := range r.missed {
-			s.missed(ref)
-		}
+	for _, ref := range r.missed {
+		s.miss(ref)
 	}
 	value, _ := r.value.(T)
 	return value
@@ -199,13 +198,24 @@ func Once[T any](s *Snapshot, key any, compute func(*Snapshot) T) T {
 
 // remember computes a value that is not in the memo and puts it there.
 func remember[T any](s *Snapshot, key any, compute func(*Snapshot) T) *remembered {
-	var r remembered
+	r := &remembered{}
 	// What was missed is told by Once, to this observer and to later ones.
-	observer := s.missed
-	defer func() { s.missed = observer }()
-	s.missed = func(ref Ref) { r.missed = append(r.missed, ref) }
+	outer := s.recording
+	defer func() { s.recording = outer }()
+	s.recording = r
 	r.value = compute(s)
-	return s.memo.put(key, r)
+	s.memo.put(key, r)
+	return r
+}
+
+// miss notes a lookup that met something unread.
+func (s *Snapshot) miss(ref Ref) {
+	switch {
+	case s.recording != nil:
+		s.recording.missed = append(s.recording.missed, ref)
+	case s.missed != nil:
+		s.missed(ref)
+	}
 }
 
 // CoverageOf says whether the object was looked for.
@@ -230,8 +240,8 @@ func (s *Snapshot) CoverageOf(r Ref) Coverage {
 // known answers a lookup that found the object or not.
 func (s *Snapshot) known(found bool, r Ref) Known {
 	if c := s.CoverageOf(r); !c.Read {
-		if s.missed != nil && !c.Chosen {
-			s.missed(r)
+		if !c.Chosen {
+			s.miss(r)
 		}
 		return Unread
 	}
@@ -299,6 +309,9 @@ func (s *Snapshot) NginxSharing(ing *networkingv1.Ingress, host string) ([]*netw
 	known := s.known(true, Ref{Kind: Ingresses})
 	if known == Unread {
 		return nil, Unread
+	}
+	if len(s.Sharing[host]) <= 1 {
+		return s.nginxSharing(ing, host), known
 	}
 	return Once(s, sharingKey{ing, host}, func(s *Snapshot) []*networkingv1.Ingress { return s.nginxSharing(ing, host) }), known
 }

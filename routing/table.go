@@ -23,8 +23,8 @@ type Table struct {
 	// not installed: what was installed before keeps serving, for every host.
 	Refusals []Refusal
 	// Dropped are the Ingresses that the controller does not take up because of an
-	// annotation or a field, with the reason. It serves nothing of them or, after an
-	// update, goes on with their former version.
+	// annotation or a field, with the reason; nil where there are none. It serves nothing
+	// of them or, after an update, goes on with their former version.
 	Dropped map[*networkingv1.Ingress]string
 
 	snap *Snapshot

@@ -75,7 +75,7 @@ func fakeModel(w *world) map[*routing.Table][]string {
 		for _, ing := range ingresses {
 			made[table] = append(made[table], "installed "+versionOf(ing))
 			if ing.Annotations["test/dropped"] != "" {
-				table.Dropped[ing] = "a test"
+				table.Dropped = map[*networkingv1.Ingress]string{ing: "a test"}
 			}
 			if ing.Annotations["test/refused"] != "" {
 				table.Refusals = append(table.Refusals, routing.Refusal{Ingress: ing})
