@@ -84,6 +84,15 @@ func UpstreamName(namespace string, backend *networkingv1.IngressServiceBackend)
 	return namespace + "-" + backend.Name + "-" + BackendPort(backend.Port)
 }
 
+// upstream returns the upstream of a backend, nil if there is none. Its name is put together
+// on the stack: this is asked for often.
+func (t *Table) upstream(namespace string, backend *networkingv1.IngressServiceBackend) *Upstream {
+	var buffer [128]byte
+	name := append(append(append(append(buffer[:0], namespace...), '-'), backend.Name...), '-')
+	name = append(name, BackendPort(backend.Port)...)
+	return t.upstreams[string(name)]
+}
+
 // makeUpstreams makes an upstream for each backend. The first Ingress that names it
 // in a path decides about it; naming it in spec.defaultBackend starts it anew.
 func (t *Table) makeUpstreams(seen []*networkingv1.Ingress) {
@@ -97,8 +106,9 @@ func (t *Table) makeUpstreams(seen []*networkingv1.Ingress) {
 			http := ing.Spec.Rules[i].HTTP
 			for j := 0; http != nil && j < len(http.Paths); j++ {
 				if service := http.Paths[j].Backend.Service; service != nil {
-					if name := UpstreamName(ing.Namespace, service); t.upstreams[name] == nil {
-						t.upstreams[name] = newUpstream(ing, config, service)
+					if t.upstream(ing.Namespace, service) == nil {
+						up := newUpstream(ing, config, service)
+						t.upstreams[up.Name] = up
 					}
 				}
 			}
@@ -134,7 +144,7 @@ func (t *Table) makeServers(seen []*networkingv1.Ingress) {
 		}
 		var up *Upstream
 		if b := ing.Spec.DefaultBackend; b != nil && b.Service != nil {
-			up = t.upstreams[UpstreamName(ing.Namespace, b.Service)]
+			up = t.upstream(ing.Namespace, b.Service)
 			if root := fallback.Locations[0]; root.Placeholder && len(ing.Spec.Rules) == 0 {
 				// Redirects and rewrites are left out (semantics row C13).
 				annotated := *config
@@ -309,7 +319,7 @@ func (t *Table) makeLocations(seen []*networkingv1.Ingress) {
 				if p.Backend.Service == nil {
 					continue
 				}
-				up := t.upstreams[UpstreamName(ing.Namespace, p.Backend.Service)]
+				up := t.upstream(ing.Namespace, p.Backend.Service)
 				if up.Serverless {
 					continue
 				}
@@ -564,7 +574,7 @@ func (t *Table) ServerOf(host string) *Server {
 
 // UpstreamOf returns the upstream of a backend, nil if no Ingress names it.
 func (t *Table) UpstreamOf(namespace string, backend *networkingv1.IngressServiceBackend) *Upstream {
-	return t.upstreams[UpstreamName(namespace, backend)]
+	return t.upstream(namespace, backend)
 }
 
 // ConfigOf returns what the annotations of an Ingress of the Table say, nil for one

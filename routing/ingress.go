@@ -58,11 +58,19 @@ type References struct {
 // one namespace; nil ones are skipped.
 func ReferencesOf(ingresses ...*networkingv1.Ingress) References {
 	var r References
+	var last *networkingv1.Ingress
 	for _, ing := range ingresses {
 		if ing == nil {
 			continue
 		}
 		r.Namespace = ing.Namespace
+		if name := DefaultBackendAnnotation(ing); name != "" {
+			r.Services = append(r.Services, name)
+		}
+		if last != nil && sharesSpec(last, ing) {
+			continue
+		}
+		last = ing
 		backend := func(b *networkingv1.IngressBackend) {
 			if b != nil && b.Service != nil {
 				r.Services = append(r.Services, b.Service.Name)
@@ -77,9 +85,6 @@ func ReferencesOf(ingresses ...*networkingv1.Ingress) References {
 					backend(&http.Paths[j].Backend)
 				}
 			}
-		}
-		if name := DefaultBackendAnnotation(ing); name != "" {
-			r.Services = append(r.Services, name)
 		}
 		for _, tls := range ing.Spec.TLS {
 			if tls.SecretName != "" {
@@ -102,6 +107,17 @@ func ReferencesOf(ingresses ...*networkingv1.Ingress) References {
 	r.Upstreams = slices.Compact(r.Upstreams)
 	r.Near = nearHosts(r.Hosts, ingresses)
 	return r
+}
+
+// sharesSpec reports whether the two have one and the same specification, as those of an
+// update may where it changes none of it.
+func sharesSpec(a, b *networkingv1.Ingress) bool {
+	x, y := &a.Spec, &b.Spec
+	return x.DefaultBackend == y.DefaultBackend && sameSlice(x.Rules, y.Rules) && sameSlice(x.TLS, y.TLS)
+}
+
+func sameSlice[T any](a, b []T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // HostsOf returns the hosts of the rules, sorted and each once; that of a rule
@@ -135,7 +151,11 @@ func (r *References) addAnnotated(ing *networkingv1.Ingress) {
 	add(&r.Secrets, "auth-secret", "auth-tls-secret", "proxy-ssl-secret")
 	add(&r.ConfigMaps, "custom-headers", "auth-proxy-set-headers", "fastcgi-params-configmap")
 	slices.Sort(r.ConfigMaps)
-	if u, err := url.Parse(NginxAnnotation(ing, "auth-url")); err == nil {
+	value := NginxAnnotation(ing, "auth-url")
+	if value == "" {
+		return
+	}
+	if u, err := url.Parse(value); err == nil {
 		if name := ServiceOfHost(ing.Namespace, u.Hostname()); name != "" {
 			r.Services = append(r.Services, name)
 		}
