@@ -18,6 +18,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 
+	"github.com/routegate/routegate/checks"
 	"github.com/routegate/routegate/internal/cluster"
 )
 
@@ -96,7 +97,7 @@ func bySize(ctx context.Context, out io.Writer, f figures, requests int) error {
 		if err != nil {
 			return err
 		}
-		s, err := serve(ctx, world)
+		s, err := serve(ctx, world, checks.All())
 		if err != nil {
 			return err
 		}
@@ -152,7 +153,7 @@ type allocations struct {
 }
 
 func costs(world *cluster.Static, body []byte) (allocations, error) {
-	handler, err := routegateHandler(world)
+	handler, err := routegateHandler(world, checks.All())
 	if err != nil {
 		return allocations{}, err
 	}
@@ -189,7 +190,18 @@ func byAnswer(ctx context.Context, out io.Writer, requests int) error {
 		})
 		return nil
 	}
-	s, err := serve(ctx, world)
+	off, err := serve(ctx, world, nil)
+	if err != nil {
+		return err
+	}
+	body, err := changeOf(size - 1)
+	if err != nil {
+		return errors.Join(err, off.stop())
+	}
+	if err := errors.Join(measure(off, "update, allowed, with all checks off", body, allowed, requests), off.stop()); err != nil {
+		return err
+	}
+	s, err := serve(ctx, world, checks.All())
 	if err != nil {
 		return err
 	}
@@ -219,7 +231,7 @@ func byAnswer(ctx context.Context, out io.Writer, requests int) error {
 		rows = append(rows, []string{"create, denied and confirmed at an API server", "not measured: KUBEBUILDER_ASSETS is not set", "", ""})
 	} else {
 		err := withCluster(ctx, func(live *cluster.Cluster) error {
-			s, err := serve(ctx, live)
+			s, err := serve(ctx, live, checks.All())
 			if err != nil {
 				return err
 			}
