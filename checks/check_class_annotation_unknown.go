@@ -22,7 +22,8 @@ from being filled in.
 
 Remove the annotation and set spec.ingressClassName.
 
-A controller that Routegate does not know may serve the value, so this only warns.`,
+A controller that Routegate does not know may serve the value, so this only warns. It says nothing where the settings of
+a controller give its flag that value.`,
 	Example: "names-ingressclass",
 	Since:   "0.1",
 	Default: Warn,

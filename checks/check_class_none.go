@@ -19,7 +19,7 @@ started with --watch-ingress-without-class, so requests get 404.
 Set spec.ingressClassName.
 
 The check says nothing where the cluster has no IngressClass at all, or has one of a controller that by default serves
-Ingresses without a class.`,
+Ingresses without a class, and where the settings of a controller say that it has that flag.`,
 	Example: "no-default",
 	Since:   "0.1",
 	Default: Warn,

@@ -166,7 +166,7 @@ const (
 // Class is the class of an Ingress and who serves it.
 type Class struct {
 	State ClassState
-	// Name is the value of the field or annotation.
+	// Name is the value of the field or annotation, empty where there is neither.
 	Name string
 	// Controller serves the class. It is the unknown controller unless State is
 	// ClassServed.
@@ -187,7 +187,8 @@ func ClassNameOf(ing *networkingv1.Ingress) string {
 }
 
 // ClassOf returns the class of the Ingress: spec.ingressClassName, else the
-// annotation kubernetes.io/ingress.class (semantics section 1.A).
+// annotation kubernetes.io/ingress.class, else that of an installation that serves
+// Ingresses without a class (semantics section 1.A).
 func (s *Snapshot) ClassOf(ing *networkingv1.Ingress) Class {
 	return *Once(s, classKey{ing}, func(s *Snapshot) *Class {
 		class := s.classOf(ing)
@@ -204,7 +205,7 @@ func (s *Snapshot) classOf(ing *networkingv1.Ingress) Class {
 	}
 	if field := ing.Spec.IngressClassName; field != nil {
 		if class, ok := classes[*field]; ok {
-			return Class{State: ClassServed, Name: *field, Controller: s.Settings.ControllerOf(class.Controller), SpecController: class.Controller}
+			return s.classByObject(class)
 		}
 		if p, ok := profileOfClass(*field); ok && p.byName {
 			return Class{State: ClassServed, Name: *field, Controller: p}
@@ -212,10 +213,38 @@ func (s *Snapshot) classOf(ing *networkingv1.Ingress) Class {
 		return Class{State: ClassMissing, Name: *field, Controller: unknown}
 	}
 	value, ok := ing.Annotations[ClassAnnotation]
-	if !ok {
-		return Class{State: ClassNone, Controller: unknown}
+	if ok {
+		return s.classByAnnotation(value)
 	}
-	return s.classByAnnotation(value)
+	if controller, ok := s.Settings.installation(func(c *ControllerSettings) bool { return c.WatchWithoutClass }); ok {
+		return Class{State: ClassServed, Controller: profileNamed(Nginx), SpecController: controller}
+	}
+	return Class{State: ClassNone, Controller: unknown}
+}
+
+// classByObject is the class of an IngressClass. With --ingress-class-by-name
+// ingress-nginx serves one of the name of its flag --ingress-class, whatever its
+// controller (semantics row A13); where that is known, it is taken to serve it alone.
+func (s *Snapshot) classByObject(class *IngressClass) Class {
+	found := Class{State: ClassServed, Name: class.Name, Controller: s.Settings.ControllerOf(class.Controller), SpecController: class.Controller}
+	if found.Controller.Name == "" {
+		byName := func(c *ControllerSettings) bool { return c.ClassByName && c.Class() == class.Name }
+		if controller, ok := s.Settings.installation(byName); ok {
+			found.Controller, found.SpecController = profileNamed(Nginx), controller
+		}
+	}
+	return found
+}
+
+// installation returns the value of spec.controller of the installations of ingress-nginx
+// with such settings; of several values, the first.
+func (s Settings) installation(such func(*ControllerSettings) bool) (controller string, ok bool) {
+	for value, settings := range s.Controllers {
+		if such(&settings) && (!ok || value < controller) {
+			controller, ok = value, true
+		}
+	}
+	return controller, ok
 }
 
 // classByAnnotation follows semantics row A05: ingress-nginx compares the
@@ -225,6 +254,10 @@ func (s *Snapshot) classByAnnotation(value string) Class {
 	class, named := s.Classes[value]
 	if named && !s.Settings.isNginx(class.Controller) {
 		return Class{State: ClassServed, Name: value, Controller: s.Settings.ControllerOf(class.Controller), SpecController: class.Controller}
+	}
+	ofFlag := func(c *ControllerSettings) bool { return c.IngressClass != "" && c.IngressClass == value }
+	if controller, ok := s.Settings.installation(ofFlag); ok {
+		return Class{State: ClassServed, Name: value, Controller: profileNamed(Nginx), SpecController: controller}
 	}
 	if value == nginxClassAnnotation {
 		spec := defaultNginxController

@@ -20,6 +20,9 @@ func TestClassOf(t *testing.T) {
 		}
 		return m
 	}
+	flags := func(of routing.ControllerSettings) routing.Settings {
+		return routing.Settings{Controllers: map[string]routing.ControllerSettings{"k8s.io/ingress-nginx": of}}
+	}
 	const none = "-"
 	for _, tc := range []struct {
 		name              string
@@ -48,6 +51,24 @@ func TestClassOf(t *testing.T) {
 			routing.Settings{NginxControllers: []string{"k8s.io/ingress-nginx", "example.com/nginx"}}, routing.ClassServed, routing.Nginx},
 		{"default controller left out", "nginx", none, classes("nginx", "k8s.io/ingress-nginx"),
 			routing.Settings{NginxControllers: []string{"example.com/nginx"}}, routing.ClassServed, ""},
+		{"annotation of the flag --ingress-class", none, "internal", classes("internal", "k8s.io/ingress-nginx"), flags(routing.ControllerSettings{IngressClass: "internal"}),
+			routing.ClassServed, routing.Nginx},
+		{"annotation of the flag --ingress-class without object", none, "internal", classes(), flags(routing.ControllerSettings{IngressClass: "internal"}),
+			routing.ClassServed, routing.Nginx},
+		{"annotation other than the flag --ingress-class", none, "public", classes("public", "k8s.io/ingress-nginx"), flags(routing.ControllerSettings{IngressClass: "internal"}),
+			routing.ClassUnknown, ""},
+		{"neither, with --watch-ingress-without-class", none, none, classes("nginx", "k8s.io/ingress-nginx"), flags(routing.ControllerSettings{WatchWithoutClass: true}),
+			routing.ClassServed, routing.Nginx},
+		{"annotation empty, with --watch-ingress-without-class", none, "", classes("nginx", "k8s.io/ingress-nginx"), flags(routing.ControllerSettings{WatchWithoutClass: true}),
+			routing.ClassUnknown, ""},
+		{"field of a class by name", "nginx", none, classes("nginx", "example.com/edge"), flags(routing.ControllerSettings{ClassByName: true}),
+			routing.ClassServed, routing.Nginx},
+		{"field of a class by the name of --ingress-class", "internal", none, classes("internal", "example.com/edge"),
+			flags(routing.ControllerSettings{ClassByName: true, IngressClass: "internal"}), routing.ClassServed, routing.Nginx},
+		{"field of a class by another name", "edge", none, classes("edge", "example.com/edge"), flags(routing.ControllerSettings{ClassByName: true}), routing.ClassServed, ""},
+		{"field of a class by name that a known controller serves", "nginx", none, classes("nginx", "traefik.io/ingress-controller"), flags(routing.ControllerSettings{ClassByName: true}),
+			routing.ClassServed, "traefik"},
+		{"field of a class by name without object", "nginx", none, classes(), flags(routing.ControllerSettings{ClassByName: true}), routing.ClassMissing, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			ing := &networkingv1.Ingress{}
@@ -65,6 +86,9 @@ func TestClassOf(t *testing.T) {
 			got := snap.ClassOf(ing)
 			if got.State != tc.state || got.Controller.Name != tc.controller {
 				t.Errorf("got state %d, controller %q; want %d, %q", got.State, got.Controller.Name, tc.state, tc.controller)
+			}
+			if _, known := tc.settings.Controllers[got.SpecController]; len(tc.settings.Controllers) > 0 && tc.controller == routing.Nginx && !known {
+				t.Errorf("got spec.controller %q, of which there are no settings", got.SpecController)
 			}
 		})
 	}

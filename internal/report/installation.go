@@ -92,7 +92,9 @@ func (in *Installation) unserved(snap *routing.Snapshot, ing *networkingv1.Ingre
 		if class.SpecController != "" {
 			by = class.SpecController
 		}
-		u.Reason = fmt.Sprintf("is of class %q, which %s serves", class.Name, by)
+		if u.Reason = fmt.Sprintf("is of class %q, which %s serves", class.Name, by); class.Name == "" {
+			u.Reason = fmt.Sprintf("names no class, and %s serves such Ingresses", by)
+		}
 	}
 	return u, true
 }
