@@ -138,16 +138,16 @@ func (p *Preview) look(ctx context.Context, rules *policy.Rules, namespace strin
 	}
 	var texts []string
 	if found := t.denied + t.warned; found > 0 {
-		texts = append(texts, fmt.Sprintf("with these labels, of %d Ingresses %d would be denied if they were created now, and %d warned of; what is there stays",
-			t.looked, t.denied, t.warned))
+		texts = append(texts, fmt.Sprintf("with these labels, of %s %d would be denied if created now, and %d warned of; what is there stays",
+			plural(t.looked, "Ingress", "Ingresses"), t.denied, t.warned))
 		listed := append(t.denials, t.warns[:min(len(t.warns), maxListed-len(t.denials))]...)
 		texts = append(texts, listed...)
 		if more := found - len(listed); more > 0 {
-			texts = append(texts, fmt.Sprintf("and %d more Ingresses", more))
+			texts = append(texts, "and "+plural(more, "more Ingress", "more Ingresses"))
 		}
 	}
 	if left := len(ingresses) - t.looked; left > 0 {
-		texts = append(texts, fmt.Sprintf("%d of %d Ingresses were not looked at: %s", left, len(ingresses), reason))
+		texts = append(texts, fmt.Sprintf("%d of %s not looked at: %s", left, plural(len(ingresses), "Ingress", "Ingresses"), reason))
 	}
 	return texts
 }

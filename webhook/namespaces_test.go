@@ -125,12 +125,12 @@ var _ = Describe("Preview", func() {
 	It("lists what would be denied under the new labels", func(ctx SpecContext) {
 		has("bad", "good", "also-good")
 		Expect(change(ctx, nil, enforce("standard"), "/")).To(Equal([]string{
-			"with these labels, of 3 Ingresses 1 would be denied if they were created now, and 0 warned of; what is there stays",
+			"with these labels, of 3 Ingresses 1 would be denied if created now, and 0 warned of; what is there stays",
 			`Ingress "bad", deny: spec.rules[0].http.paths[0].backend.service.name: Service "gone" does not exist in namespace "app"; there is "web" (service-missing): requests get 503`,
 		}))
 		By("what would only be warned of")
 		Expect(change(ctx, enforce("standard"), enforce("observe"), "/")).To(Equal([]string{
-			"with these labels, of 3 Ingresses 0 would be denied if they were created now, and 1 warned of; what is there stays",
+			"with these labels, of 3 Ingresses 0 would be denied if created now, and 1 warned of; what is there stays",
 			`Ingress "bad", warn: spec.rules[0].http.paths[0].backend.service.name: Service "gone" does not exist in namespace "app"; there is "web" (service-missing): requests get 503`,
 		}))
 		Expect(change(ctx, enforce("standard"), enforce("off"), "/")).To(BeEmpty())
@@ -184,12 +184,12 @@ var _ = Describe("Preview", func() {
 		world.each = 100 * time.Millisecond
 		said := change(ctx, nil, enforce("standard"), "/?timeout=2s")
 		Expect(said).To(HaveLen(1))
-		Expect(said[0]).To(MatchRegexp(`^[1-9][0-9]? of 50 Ingresses were not looked at: there was no more time$`))
+		Expect(said[0]).To(MatchRegexp(`^[1-9][0-9]? of 50 Ingresses not looked at: there was no more time$`))
 	})
 	It("says nothing of what it cannot read", func(ctx SpecContext) {
 		has("bad")
 		world.err = errors.New("no cluster")
-		Expect(change(ctx, nil, enforce("standard"), "/")).To(Equal([]string{"1 of 1 Ingresses were not looked at: the cluster could not be read"}))
+		Expect(change(ctx, nil, enforce("standard"), "/")).To(Equal([]string{"1 of 1 Ingress not looked at: the cluster could not be read"}))
 	})
 	It("refuses reviews of other kinds", func(ctx SpecContext) {
 		status, text := send(ctx, review(admissionv1.Create, ingress("web"), nil), "/")

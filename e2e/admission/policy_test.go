@@ -136,7 +136,7 @@ rules:
 		By("enforce")
 		Expect(s.label(ctx, "routegate.dev/enforce", "strict")).To(Equal([]string{
 			`Namespace label routegate.dev/enforce="strict" counts as "standard": the policy here admits no more`,
-			"with these labels, of 1 Ingresses 1 would be denied if they were created now, and 0 warned of; what is there stays",
+			"with these labels, of 1 Ingress 1 would be denied if created now, and 0 warned of; what is there stays",
 			`Ingress "bad", deny: ` + s.in(gone),
 		}))
 		Eventually(ctx, func() error {
@@ -166,7 +166,7 @@ rules:
 		start := time.Now()
 		said := s.label(ctx, "routegate.dev/enforce", "standard")
 		AddReportEntry("the preview took", time.Since(start).String())
-		Expect(said[0]).To(MatchRegexp(`^with these labels, of [1-9][0-9]* Ingresses [1-9][0-9]* would be denied if they were created now`))
+		Expect(said[0]).To(MatchRegexp(`^with these labels, of [1-9][0-9]* Ingresses [1-9][0-9]* would be denied if created now`))
 		Expect(said).To(ContainElement(MatchRegexp(`^and [1-9][0-9]* more Ingresses$`)))
 		Expect(s.Log()).NotTo(ContainSubstring("panic"))
 	})

@@ -102,7 +102,7 @@ func script(f folder) []step {
 		}, {
 			about: "The namespace opts in again, with the faulty Ingress in it: a warning says what is wrong there",
 			args:  []string{"label", "namespace", "legacy", stack.OptOutLabel + "-"}, has: []string{
-				"Warning: with these labels, of 1 Ingresses 1 would be denied if they were created now", "namespace/legacy unlabeled",
+				"Warning: with these labels, of 1 Ingress 1 would be denied if created now", "namespace/legacy unlabeled",
 			},
 		}, {
 			about: "An edit that leaves both faults as they were: only warned, so that nobody is locked out of what is there",

@@ -301,14 +301,7 @@ func serviceHints(snap *routing.Snapshot, up *routing.Upstream) []string {
 	case e.Ready+e.NotReady == 0:
 		return []string{fmt.Sprintf("Service %s has no endpoints, and no selector that would find any", name)}
 	case e.Ready == 0:
-		return []string{fmt.Sprintf("Service %s has %s, none of them ready", name, plural(e.NotReady, "endpoint"))}
+		return []string{fmt.Sprintf("Service %s has %s, none of them ready", name, countOf(e.NotReady, "endpoint", "endpoints"))}
 	}
-	return []string{fmt.Sprintf("Service %s has %d of %s ready, but none that serves port %s", name, e.Ready, plural(e.Ready+e.NotReady, "endpoint"), routing.BackendPort(up.Port))}
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return []string{fmt.Sprintf("Service %s has %d of %s ready, but none that serves port %s", name, e.Ready, countOf(e.Ready+e.NotReady, "endpoint", "endpoints"), routing.BackendPort(up.Port))}
 }
