@@ -33,7 +33,8 @@
 //  3. Write check_<name>.go: the value, its run function, its helpers. Declare
 //     in Reads every kind that it looks up, and name in Example the bad case that
 //     explains it best. Where it reads Ingresses and may deny, think of one that is
-//     not read: if none can refute what it finds, set Regardless.
+//     not read: if none can refute what it finds, set Regardless. Where it finds
+//     nothing without an annotation, name that in Annotations.
 //  4. Add the value to All, sorted by name.
 //  5. Run go test ./checks: it fails for a missing fixture, an undeclared read
 //     and a message that differs.
