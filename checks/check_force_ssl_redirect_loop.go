@@ -21,7 +21,8 @@ TLS and forwards plain requests, every one of them is redirected again and again
 Give the host a certificate in spec.tls, or leave out the annotation.
 
 It only warns: where the load balancer says in a header that the client used HTTPS, and the controller trusts it
-(use-forwarded-headers), or where the default certificate covers the host, all is well.`,
+(use-forwarded-headers), or where the default certificate covers the host, all is well. Nothing is said where the
+annotation ssl-passthrough asks for the certificate of the backend.`,
 	Example:     "no-tls",
 	Since:       "0.1",
 	Default:     Warn,
@@ -41,7 +42,7 @@ func runForceSSLRedirectLoop(ing *networkingv1.Ingress, snap *routing.Snapshot) 
 	told := map[string]bool{}
 	for _, p := range paths {
 		host := p.subject.Host
-		if told[host] || p.server.TLS.Kind != routing.NoCertificate || host == "" {
+		if told[host] || p.server.TLS.Kind != routing.NoCertificate || p.server.Passthrough || host == "" {
 			continue
 		}
 		told[host] = true
