@@ -20,7 +20,8 @@ POST, fail.
 
 Leave out the slash at the end; requests for "/foo/" still match.
 
-Nothing is said where another path of the host has "/foo" or where the paths of the host are regular expressions.`,
+Nothing is said where another path of the host has "/foo", where the paths of the host are regular expressions, or where
+the annotation backend-protocol says GRPC or GRPCS: requests of gRPC have a method after the slash.`,
 	Example:     "slash",
 	Since:       "0.1",
 	Default:     Warn,
@@ -30,7 +31,7 @@ Nothing is said where another path of the host has "/foo" or where the paths of 
 }
 
 func runPrefixTrailingSlash(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
-	if routing.AnswersItself(ing) {
+	if routing.AnswersItself(ing) || speaksGRPC(ing, snap) {
 		return nil
 	}
 	return literalPaths(ing, snap, func(p located) *Finding {
@@ -50,6 +51,11 @@ func runPrefixTrailingSlash(ing *networkingv1.Ingress, snap *routing.Snapshot) [
 			Tentative: true,
 		}
 	})
+}
+
+func speaksGRPC(ing *networkingv1.Ingress, snap *routing.Snapshot) bool {
+	config, _ := configOf(ing, snap)
+	return strings.HasPrefix(strings.ToUpper(config.BackendProtocol), "GRPC")
 }
 
 // has reports whether the server has a path of that spelling.
