@@ -4,6 +4,7 @@ package checks
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -24,6 +25,14 @@ func canaryOf(ing *networkingv1.Ingress, snap *routing.Snapshot) (*routing.Table
 		return nil, routing.CanaryConfig{}, false
 	}
 	return table, config.Canary, true
+}
+
+// standsBy reports whether the Ingress says of itself that it is no canary at present,
+// as rollout tools have it between two rollouts. ingress-nginx takes it for an ordinary
+// one.
+func standsBy(ing *networkingv1.Ingress) bool {
+	on, err := strconv.ParseBool(routing.NginxAnnotation(ing, "canary"))
+	return err == nil && !on
 }
 
 // canaryPath is a path of a canary Ingress and what the Table holds in its place.

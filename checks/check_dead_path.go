@@ -22,8 +22,9 @@ instead, and whose path takes it.
 What to do depends on that: choose another host or path, or change the annotation or the Ingress that is named.
 
 This is said only of paths of which no other check has anything to say, and only where the answer is certain. It says
-nothing of canaries, of Services without endpoints, or of answers that annotations of the Ingress itself ask for, such as
-redirects and authentication.`,
+nothing of canaries, or where the annotation canary is "false" and another Ingress of the namespace has the path, of
+Services without endpoints, or of answers that annotations of the Ingress itself ask for, such as redirects and
+authentication.`,
 	Example:     "alien-pattern",
 	Since:       "0.1",
 	Default:     Warn,
@@ -45,7 +46,7 @@ func runDeadPath(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 		}
 		server := table.ServerOf(b.subject.Host)
 		request, route := probe(table, server, ing, b)
-		if route == nil {
+		if route == nil || (standsBy(ing) && route.At != nil && route.At.Ingress != nil && route.At.Ingress.Namespace == ing.Namespace) {
 			continue
 		}
 		findings = append(findings, Finding{

@@ -21,7 +21,8 @@ Choose another host or path, make this one a canary Ingress, or delete the older
 
 Within one namespace this only warns, because one Ingress may be about to replace the other. It also only warns where
 ingress-nginx may have refused the older Ingress for one of its annotations. Nothing is said if both lead to the same
-Service and port.`,
+Service and port, or if this one, in the same namespace, has the annotation canary with the value "false", as rollout
+tools write it between two rollouts.`,
 	Example:     "other-namespace",
 	Since:       "0.1",
 	Default:     Deny,
@@ -46,7 +47,7 @@ func runDuplicatePathOlderWins(ing *networkingv1.Ingress, snap *routing.Snapshot
 			continue
 		}
 		owner, known := ownerOf(ing, snap, b.subject)
-		if known != routing.Present || sameTarget(ing, owner, b) {
+		if known != routing.Present || sameTarget(ing, owner, b) || (owner.ingress.Namespace == ing.Namespace && standsBy(ing)) {
 			continue
 		}
 		findings = append(findings, Finding{

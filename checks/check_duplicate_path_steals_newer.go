@@ -21,7 +21,8 @@ Choose another host or path, or delete the path of the newer Ingress first.
 
 It denies only under the preset strict, because this Ingress does route: it may be meant to take the path back. Within one
 namespace, and where ingress-nginx may have refused the newer Ingress for one of its annotations, it always only warns.
-Nothing is said if both lead to the same Service and port.`,
+Nothing is said if both lead to the same Service and port, or if the newer one, in the same namespace, has the annotation
+canary with the value "false", as rollout tools write it between two rollouts.`,
 	Example:     "other-namespace",
 	Since:       "0.1",
 	Default:     Warn,
@@ -46,7 +47,7 @@ func runDuplicatePathStealsNewer(ing *networkingv1.Ingress, snap *routing.Snapsh
 			continue
 		}
 		loser := loserOf(ing, snap, table, p.subject)
-		if loser.ingress == nil || sameTarget(ing, loser, p.backend) {
+		if loser.ingress == nil || sameTarget(ing, loser, p.backend) || (loser.ingress.Namespace == ing.Namespace && standsBy(loser.ingress)) {
 			continue
 		}
 		name := ingressName(loser.ingress)
