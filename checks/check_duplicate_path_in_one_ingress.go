@@ -20,7 +20,8 @@ ImplementationSpecific and Prefix are the same.
 Remove one of the two. To share requests between two Services, use a canary Ingress.
 
 Twice the same backend is not reported, because no request is lost. For controllers other than ingress-nginx this
-never denies.`,
+never denies. Nothing is said for the AWS Load Balancer Controller, where annotations tell such paths apart: a redirect
+to HTTPS comes before the Service, and conditions ask for headers.`,
 	Example: "two-services",
 	Since:   "0.1",
 	Default: Warn,
@@ -32,7 +33,7 @@ never denies.`,
 func runDuplicatePathInOneIngress(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	class := snap.ClassOf(ing)
 	nginx := class.Controller.Name == routing.Nginx
-	if class.State == routing.ClassUnread || (nginx && routing.IsCanary(ing)) {
+	if class.State == routing.ClassUnread || (nginx && routing.IsCanary(ing)) || class.Controller.Name == routing.AWSLoadBalancerController {
 		return nil
 	}
 	type place struct{ host, path string }

@@ -67,6 +67,10 @@ type Controller struct {
 // Nginx is the Name of ingress-nginx, the controller of kubernetes/ingress-nginx.
 const Nginx = "ingress-nginx"
 
+// AWSLoadBalancerController is the Name of the controller that makes an Application
+// Load Balancer of an Ingress.
+const AWSLoadBalancerController = "aws-load-balancer-controller"
+
 // profiles are the controllers that Routegate knows, from semantics part 3.
 // Where a fact depends on the controller's configuration, it is set so that
 // nothing is reported.
@@ -74,7 +78,7 @@ var profiles = []Controller{
 	{Name: Nginx, NeedsService: true, ReadsTLSSecrets: true},
 	{Name: "agic", NeedsService: true,
 		controllers: []string{"azure/application-gateway"}, classes: []string{"azure/application-gateway"}},
-	{Name: "aws-load-balancer-controller",
+	{Name: AWSLoadBalancerController,
 		controllers: []string{"ingress.k8s.aws/alb", "eks.amazonaws.com/alb"}, classes: []string{"alb"}},
 	{Name: "cilium", NeedsService: true, byName: true,
 		controllers: []string{"cilium.io/ingress-controller"}, classes: []string{"cilium"}},
