@@ -66,12 +66,17 @@ func runDuplicatePathInOneIngress(ing *networkingv1.Ingress, snap *routing.Snaps
 		if *earlier.Service == *b.Service {
 			continue
 		}
+		winner, loser := "Service "+quote(earlier.Service.Name), "Service "+quote(b.Service.Name)
+		if winner == loser {
+			winner = fmt.Sprintf("port %s of %s", routing.BackendPort(earlier.Service.Port), winner)
+			loser = fmt.Sprintf("port %s of %s", routing.BackendPort(b.Service.Port), loser)
+		}
 		findings = append(findings, Finding{
 			Field: b.pathField,
-			Fact: fmt.Sprintf("host %s and path %s of type %s already go to Service %s at %s",
-				quote(b.subject.Host), quote(b.subject.Path), key.Type, quote(earlier.Service.Name), earlier.pathField),
+			Fact: fmt.Sprintf("host %s and path %s of type %s already go to %s at %s",
+				quote(b.subject.Host), quote(b.subject.Path), key.Type, winner, earlier.pathField),
 			Accepted:  "must be listed once",
-			Outcome:   fmt.Sprintf("Service %s gets no requests from this path", quote(b.Service.Name)),
+			Outcome:   loser + " gets no requests from this path",
 			Subject:   b.about("Service/" + b.Service.Name + ":" + routing.BackendPort(b.Service.Port)),
 			Tentative: !nginx,
 		})
