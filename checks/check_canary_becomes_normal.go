@@ -12,16 +12,17 @@ import (
 
 var canaryBecomesNormal = Check{
 	Name:  "canary-becomes-normal",
-	Title: "a canary takes all requests, since an older Ingress has its Service",
+	Title: "a canary takes all requests or none: an older Ingress has its Service",
 	Text: `For ingress-nginx a Service and port belong to the Ingress that names them first. If that is no canary, a canary Ingress
 with the same Service and port becomes an ordinary one: its path takes all requests. Where only canaries have the host,
-the path is added to the rules without host, and takes requests for every host that nobody serves.
+the path is added to the rules without host, and takes requests for every host that nobody serves. Where the path is an
+older Ingress's already, with another Service, the canary gets no requests: its weight and its headers do not count.
 
 Use another Service for the canary, for example one more Service for the same Pods.
 
-It only warns where ingress-nginx may have refused the older Ingress for one of its annotations, and where only canaries
-have the host. Nothing is said where the older Ingress has the same host, path and path type: then the canary does
-nothing.`,
+It only warns where ingress-nginx may have refused the older Ingress for one of its annotations, where only canaries have
+the host, and where the canary gets no requests. Nothing is said where the older Ingress has the same host, path and path
+type: then the canary does nothing.`,
 	Example:     "older",
 	Since:       "0.1",
 	Default:     Deny,
@@ -46,8 +47,14 @@ func runCanaryBecomesNormal(ing *networkingv1.Ingress, snap *routing.Snapshot) [
 		if leaks {
 			server, outcome = table.ServerOf(""), "this path takes requests for every host that nobody serves"
 		}
-		if server == nil || !routedBy(server, ing, p.subject) {
-			continue
+		idle := server == nil || !routedBy(server, ing, p.subject)
+		if idle {
+			// The location is another Ingress's; the Service is an alternative to that of
+			// another name, but without what would choose it.
+			if p.primary == nil || p.primary.Placeholder || p.primary.Upstream == p.upstream {
+				continue
+			}
+			outcome = fmt.Sprintf("Service %s gets no requests from this path", quote(p.Service.Name))
 		}
 		first := p.upstream.First
 		findings = append(findings, Finding{
@@ -58,7 +65,7 @@ func runCanaryBecomesNormal(ing *networkingv1.Ingress, snap *routing.Snapshot) [
 			Outcome:   outcome,
 			Subject:   p.about("Ingress/" + ingressName(first)),
 			RestsOn:   []routing.Ref{ingressRef(first)},
-			Tentative: leaks || routing.MayBeRefused(first),
+			Tentative: leaks || idle || routing.MayBeRefused(first),
 		})
 	}
 	return findings
