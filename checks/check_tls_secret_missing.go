@@ -20,9 +20,10 @@ that, unless the operator installed one that covers the host.
 
 Correct the name, or create the Secret: kubectl create secret tls NAME --cert=FILE --key=FILE.
 
-The check says nothing where an annotation asks cert-manager for the certificate. Other tools that fill Secrets later
-cannot be seen in the Ingress, so this denies only under the preset strict. For controllers other than ingress-nginx
-it never denies, and says nothing unless the controller is known to read the Secrets of spec.tls.`,
+The check says nothing where an annotation asks cert-manager for the certificate, or Gardener's cert-management, or the
+operator of AKS application routing. Other tools that fill Secrets later cannot be seen in the Ingress, so this denies only
+under the preset strict. For controllers other than ingress-nginx it never denies, and says nothing unless the controller
+is known to read the Secrets of spec.tls.`,
 	Example: "misspelt",
 	Since:   "0.1",
 	Default: Warn,

@@ -342,16 +342,17 @@ func IsSolverPath(p *networkingv1.HTTPIngressPath) bool {
 const tlsACMEAnnotation = "kubernetes.io/tls-acme"
 
 // CertificateRequested reports whether annotations of the Ingress ask
-// cert-manager (or its predecessor) to obtain the certificates of spec.tls, so
-// that a missing or outdated Secret is normal for some minutes (semantics row
-// J01).
+// cert-manager, its predecessor or a tool like it to obtain the certificates of
+// spec.tls, so that a missing or outdated Secret is normal for some minutes
+// (semantics row J01).
 func CertificateRequested(ing *networkingv1.Ingress) bool {
-	if isTrue(ing.Annotations[tlsACMEAnnotation]) {
+	if isTrue(ing.Annotations[tlsACMEAnnotation]) || ing.Annotations["cert.gardener.cloud/purpose"] == "managed" {
 		return true
 	}
 	for _, key := range []string{
 		"cert-manager.io/issuer", "cert-manager.io/cluster-issuer",
 		"certmanager.k8s.io/issuer", "certmanager.k8s.io/cluster-issuer",
+		"kubernetes.azure.com/tls-cert-keyvault-uri",
 	} {
 		if ing.Annotations[key] != "" {
 			return true
