@@ -39,6 +39,9 @@ func runRegexPathUncompilable(ing *networkingv1.Ingress, snap *routing.Snapshot)
 	blamed := map[Subject]bool{}
 	for _, fault := range faultsOf(ing, snap, routing.RefusalRegex) {
 		f := fault.finding(ing)
+		if fault.Uncertain {
+			f.Outcome = "if it does not, " + frozen
+		}
 		if fault.blamed {
 			f.Fact = fmt.Sprintf("path %s of %s: %s", quote(f.Subject.Path), ofHost(fault.Host), bounded(fault.Reason))
 			if len(fault.others) > 0 {
@@ -61,6 +64,10 @@ func runRegexPathUncompilable(ing *networkingv1.Ingress, snap *routing.Snapshot)
 		f.Field = annotationField(name)
 		f.Fact = fmt.Sprintf("it makes all paths of %s regular expressions, and nginx cannot compile one %s",
 			ofHost(fault.Host), fault.elsewhere())
+		if fault.Uncertain {
+			f.Fact = fmt.Sprintf("it makes all paths of %s regular expressions, and whether nginx compiles one %s cannot be judged",
+				ofHost(fault.Host), fault.elsewhere())
+		}
 		f.Accepted = "must not be set while that path exists"
 		findings = append(findings, f)
 	}

@@ -5,6 +5,7 @@ package routing
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -20,10 +21,18 @@ func (t *Table) compile(s *Server) {
 		}
 		t.Refusals = append(t.Refusals, Refusal{
 			Kind: RefusalRegex, Ingress: loc.Ingress, Rule: loc.Rule, Path: loc.Path, Other: s.regexCause(loc), Host: s.Host,
-			Reason:    "nginx cannot compile it as a regular expression: " + loc.patternErr.Error(),
+			Reason:    whyNotCompiled("it", loc.patternErr),
 			Uncertain: errors.Is(loc.patternErr, ErrPatternUndecided),
 		})
 	}
+}
+
+// whyNotCompiled says what keeps nginx, or may keep it, from compiling what is named.
+func whyNotCompiled(what string, err error) string {
+	if why, undecided := strings.CutPrefix(err.Error(), ErrPatternUndecided.Error()+": "); undecided {
+		return "whether nginx compiles " + what + " as a regular expression cannot be judged: " + why
+	}
+	return "nginx cannot compile " + what + " as a regular expression: " + err.Error()
 }
 
 // pattern compiles an expression whose matches count for the Table.
@@ -109,7 +118,7 @@ func (t *Table) refuseValues(seen []*networkingv1.Ingress) {
 			if _, err := CompilePattern(expr, strings.ContainsFunc(expr, isUpper)); err != nil {
 				t.Refusals = append(t.Refusals, Refusal{
 					Kind: RefusalAlias, Ingress: ing, Rule: -1, Path: -1, Annotation: "server-alias",
-					Reason:    fmt.Sprintf("nginx cannot compile %q as a regular expression: %v", alias, err),
+					Reason:    whyNotCompiled(strconv.Quote(alias), err),
 					Uncertain: errors.Is(err, ErrPatternUndecided),
 				})
 			}
