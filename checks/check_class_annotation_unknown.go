@@ -39,7 +39,7 @@ func runClassAnnotationUnknown(ing *networkingv1.Ingress, snap *routing.Snapshot
 	f := Finding{
 		Field:   field.NewPath("metadata", "annotations").Key(routing.ClassAnnotation),
 		Fact:    fmt.Sprintf("no known controller serves the class %s by annotation", quote(class.Name)),
-		Outcome: "no controller serves the Ingress and requests get 404",
+		Outcome: "requests get 404 unless a controller has the flag --ingress-class=" + quote(class.Name),
 		Subject: Subject{Object: "annotation/" + class.Name},
 		RestsOn: []routing.Ref{{Kind: routing.IngressClasses, Name: class.Name}},
 	}
@@ -55,6 +55,7 @@ func runClassAnnotationUnknown(ing *networkingv1.Ingress, snap *routing.Snapshot
 	case class.Name == "":
 		f.Fact = "an empty class annotation names no class and keeps the default from being filled in"
 		f.Accepted = "must be removed, with spec.ingressClassName set instead"
+		f.Outcome = "no controller serves the Ingress and requests get 404"
 	default:
 		f.Accepted = didYouMean(class.Name, append(names, "nginx"))
 	}
