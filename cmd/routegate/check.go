@@ -18,6 +18,7 @@ import (
 	"github.com/routegate/routegate/internal/manifests"
 	"github.com/routegate/routegate/internal/report"
 	"github.com/routegate/routegate/internal/settings"
+	"github.com/routegate/routegate/routing"
 )
 
 type checkOptions struct {
@@ -235,6 +236,9 @@ func (o *checkOptions) load(cmd *cobra.Command, assumed []assumption, progress *
 	}
 	if in.ingresses, err = m.Apply(static); err != nil {
 		return nil, err
+	}
+	for _, secret := range m.Expected {
+		assumed = append(assumed, assumption{kind: routing.Secrets, namespace: secret.Namespace, name: secret.Name})
 	}
 	return in, in.suppose(assumed)
 }

@@ -222,6 +222,21 @@ func lookUp(value any, field string) bool {
 }
 
 // TestCheckOfHelmsOutput reads from standard input.
+// TestCheckExpectsSecrets wants no Secret missed that will be made of the manifests.
+func TestCheckExpectsSecrets(t *testing.T) {
+	certificate := "kind: Certificate\napiVersion: cert-manager.io/v1\nmetadata: {name: tls, namespace: NAMESPACE}\nspec: {secretName: cert}\n"
+	for namespace, want := range map[string]int{"shop": 0, "other": 1} {
+		findings, _, code := findingsOf(t, documents(nginxClass, webService, missingTLS, strings.Replace(certificate, "NAMESPACE", namespace, 1)), "--preset", "strict", "-f", "-")
+		found := 0
+		for _, judged := range findings.Ingresses {
+			found += len(judged.Findings)
+		}
+		if found != want || code != want {
+			t.Errorf("Certificate in %s: got %d findings and status %d, want %d: %+v", namespace, found, code, want, findings)
+		}
+	}
+}
+
 func TestCheckOfHelmsOutput(t *testing.T) {
 	in := "---\n# Source: shop/templates/a.yaml\n" + documents(nginxClass, webService) + "---\n# Source: shop/templates/ingress.yaml\n" + wrongPort
 	stdout, stderr, code := execute(t, in, "check", "-f", "-")

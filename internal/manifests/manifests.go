@@ -84,6 +84,9 @@ type Manifests struct {
 	Objects []metav1.Object
 	// Parts are the controllers of which settings may be read, and their ConfigMaps.
 	Parts settings.Source
+	// Expected are Secrets that controllers will make of what is left out of Objects, such
+	// as a Certificate of cert-manager.
+	Expected []routing.Key
 	// Problems say what could not be read. It is left out of Objects.
 	Problems []Problem
 	// Notes say what was read otherwise than it stands there, or not at all, and is
@@ -441,6 +444,7 @@ func (l *loader) take(doc []byte, at place) error {
 	}
 	switch {
 	case !ok:
+		l.expect(gvk.GroupKind(), &head, data)
 		l.leave(gvk, &head, at)
 		return nil
 	case served != gvk && gvk.Kind == "Ingress" && gvk.Version == "v1beta1":

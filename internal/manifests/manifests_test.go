@@ -212,3 +212,22 @@ func TestFiles(t *testing.T) {
 		})
 	}
 }
+
+func TestExpectedSecrets(t *testing.T) {
+	m := read(t, strings.Join([]string{
+		"kind: Certificate\napiVersion: cert-manager.io/v1\nmetadata: {name: web, namespace: shop}\nspec: {secretName: web-tls}\n",
+		"kind: Certificate\napiVersion: cert-manager.io/v1\nmetadata: {name: without}\n",
+		"kind: Certificate\napiVersion: cert-manager.io/v1\nmetadata: {name: odd}\nspec: {secretName: 1}\n",
+		"kind: Certificate\napiVersion: networking.example/v1\nmetadata: {name: other}\nspec: {secretName: other}\n",
+		"kind: SealedSecret\napiVersion: bitnami.com/v1alpha1\nmetadata: {name: sealed}\n",
+		"kind: ExternalSecret\napiVersion: external-secrets.io/v1\nmetadata: {name: external}\nspec: {target: {name: fetched}}\n",
+		"kind: ExternalSecret\napiVersion: external-secrets.io/v1beta1\nmetadata: {name: plain}\nspec: {}\n",
+	}, "---\n"))
+	want := []routing.Key{
+		{Namespace: "shop", Name: "web-tls"}, {Namespace: "default", Name: "sealed"},
+		{Namespace: "default", Name: "fetched"}, {Namespace: "default", Name: "plain"},
+	}
+	if !slices.Equal(m.Expected, want) {
+		t.Errorf("got %v, want %v", m.Expected, want)
+	}
+}
