@@ -30,7 +30,7 @@ A rollout may bring the port later, so this only warns.`,
 
 func runNamedTargetPortUnresolved(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	return withoutEndpoints(ing, snap, func(d dead) (string, string) {
-		if d.Ready == 0 || d.ReadyElsewhere == d.Ready || d.port.TargetPort.Type != intstr.String || usesClusterIP(ing, d.service) {
+		if d.Ready == 0 || d.ReadyElsewhere == d.Ready || d.port.TargetPort.Type != intstr.String || d.clusterIP {
 			return "", ""
 		}
 		return fmt.Sprintf("the endpoints of Service %s lack its port %s, whose targetPort is %s",

@@ -28,7 +28,7 @@ Pods often come after the Ingress, so this only warns.`,
 	Controllers: []string{routing.Nginx},
 	Run: func(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 		return explainedByPods(ing, snap, withoutEndpoints(ing, snap, func(d dead) (string, string) {
-			if d.Ready+d.NotReady > 0 || usesClusterIP(ing, d.service) {
+			if d.Ready+d.NotReady > 0 || d.clusterIP {
 				return "", ""
 			}
 			return fmt.Sprintf("Service %s has no endpoints", quote(d.service.Name)), "requests get 503 until it has ready endpoints"

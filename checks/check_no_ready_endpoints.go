@@ -31,7 +31,7 @@ Pods often become ready after the Ingress was written, so this only warns.`,
 
 func runNoReadyEndpoints(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	return explainedByPods(ing, snap, withoutEndpoints(ing, snap, func(d dead) (string, string) {
-		if d.Ready > 0 || d.NotReady == 0 || usesClusterIP(ing, d.service) {
+		if d.Ready > 0 || d.NotReady == 0 || d.clusterIP {
 			return "", ""
 		}
 		count := fmt.Sprintf("none of %d endpoints is", d.NotReady)

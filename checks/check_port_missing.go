@@ -40,7 +40,7 @@ func runPortMissing(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding
 			continue
 		}
 		// A number at the cluster IP is service-upstream-port's to report.
-		if usesClusterIP(ing, svc) && b.Service.Port.Name == "" {
+		if usesClusterIP(ing, snap, b, svc) && b.Service.Port.Name == "" {
 			continue
 		}
 		if rescue(ing, snap) != routing.Absent {

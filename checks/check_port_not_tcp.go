@@ -95,8 +95,24 @@ func acceptedTCP(svc *routing.Service) string {
 	return oneOf(tcp)
 }
 
-// usesClusterIP reports whether ingress-nginx sends requests to the Service's
-// cluster IP, so that it looks at neither protocol nor endpoints.
-func usesClusterIP(ing *networkingv1.Ingress, svc *routing.Service) bool {
-	return routing.ServiceUpstream(ing) && !svc.Headless() && !svc.External()
+// usesClusterIP reports whether ingress-nginx sends requests for the backend to the
+// cluster IP of its Service, so that it looks at neither protocol nor endpoints. The
+// oldest Ingress that names the Service and port decides (semantics row E10).
+func usesClusterIP(ing *networkingv1.Ingress, snap *routing.Snapshot, b backend, svc *routing.Service) bool {
+	if svc.Headless() || svc.External() {
+		return false
+	}
+	if up := upstreamOf(ing, snap, b); up != nil {
+		return up.ServiceUpstream
+	}
+	return routing.ServiceUpstream(ing)
+}
+
+// upstreamOf returns the upstream of the backend, nil where it is not known.
+func upstreamOf(ing *networkingv1.Ingress, snap *routing.Snapshot, b backend) *routing.Upstream {
+	table, known := snap.TableOf(ing)
+	if known != routing.Present {
+		return nil
+	}
+	return table.UpstreamOf(ing.Namespace, b.Service)
 }

@@ -19,13 +19,12 @@ there. The number of a targetPort, which works without the annotation, does not:
 
 Give the port of the Service, or remove the annotation.
 
-Only the annotation counts. The same setting in the controller's ConfigMap is not read.`,
+Where several Ingresses lead to the same Service and port, the oldest decides for all of them.`,
 	Example:     "targetport",
 	Since:       "0.1",
 	Default:     Deny,
 	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services},
 	Controllers: []string{routing.Nginx},
-	Annotations: []string{"service-upstream"},
 	Regardless:  true,
 	Run:         runServiceUpstreamPort,
 }
@@ -35,10 +34,10 @@ func runServiceUpstreamPort(ing *networkingv1.Ingress, snap *routing.Snapshot) [
 	for _, b := range asked(ing, snap) {
 		name := b.Service.Name
 		svc, known := snap.Service(ing.Namespace, name)
-		if known != routing.Present || !usesClusterIP(ing, svc) || b.Service.Port.Name != "" || declaredPort(svc, b.Service.Port) != nil {
+		if known != routing.Present || b.Service.Port.Name != "" || declaredPort(svc, b.Service.Port) != nil || !usesClusterIP(ing, snap, b, svc) {
 			continue
 		}
-		findings = append(findings, Finding{
+		f := Finding{
 			Field: b.field.Child("service", "port"),
 			Fact: fmt.Sprintf("with the annotation service-upstream the cluster IP of Service %s is asked for port %d, which it does not have",
 				quote(name), b.Service.Port.Number),
@@ -46,7 +45,14 @@ func runServiceUpstreamPort(ing *networkingv1.Ingress, snap *routing.Snapshot) [
 			Outcome:  "requests get 502 or 504",
 			Subject:  b.about("Service/" + name + ":" + routing.BackendPort(b.Service.Port)),
 			RestsOn:  []routing.Ref{serviceRef(ing, name)},
-		})
+		}
+		if up := upstreamOf(ing, snap, b); up != nil && up.First != ing {
+			f.Fact = fmt.Sprintf("because of the older Ingress %s the cluster IP of Service %s is asked for port %d, which it does not have",
+				quote(ingressName(up.First)), quote(name), b.Service.Port.Number)
+			f.RestsOn = append(f.RestsOn, ingressRef(up.First))
+			f.Tentative = routing.MayBeRefused(up.First)
+		}
+		findings = append(findings, f)
 	}
 	return findings
 }

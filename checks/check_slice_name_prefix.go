@@ -32,7 +32,7 @@ For a Service with a selector this only warns, because Kubernetes may be about t
 
 func runSliceNamePrefix(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {
 	findings := withoutEndpoints(ing, snap, func(d dead) (string, string) {
-		if d.ReadyElsewhere == 0 || d.ReadyElsewhere < d.Ready || usesClusterIP(ing, d.service) {
+		if d.ReadyElsewhere == 0 || d.ReadyElsewhere < d.Ready || d.clusterIP {
 			return "", ""
 		}
 		return fmt.Sprintf("all ready endpoints of Service %s are in EndpointSlices whose names do not begin with %s",

@@ -38,7 +38,7 @@ func runSlicePortNil(ing *networkingv1.Ingress, snap *routing.Snapshot) []Findin
 		}
 		name := b.Service.Name
 		svc, known := snap.Service(ing.Namespace, name)
-		if known != routing.Present || svc.External() || usesClusterIP(ing, svc) {
+		if known != routing.Present || svc.External() || (routing.ServiceUpstream(ing) && !svc.Headless()) {
 			continue
 		}
 		port := svc.MatchPort(b.Service.Port)

@@ -30,7 +30,7 @@ func findBalanced(ing *networkingv1.Ingress, snap *routing.Snapshot) []served {
 	var all []served
 	for _, b := range asked(ing, snap) {
 		svc, known := snap.Service(ing.Namespace, b.Service.Name)
-		if known == routing.Present && !svc.External() && !usesClusterIP(ing, svc) {
+		if known == routing.Present && !svc.External() && !usesClusterIP(ing, snap, b, svc) {
 			all = append(all, served{b, svc})
 		}
 	}
@@ -42,6 +42,8 @@ type dead struct {
 	routing.Endpoints
 	service *routing.Service
 	port    *corev1.ServicePort
+	// clusterIP is what usesClusterIP reports.
+	clusterIP bool
 }
 
 // withoutEndpoints reports the backends whose Service and port are in order but
@@ -59,6 +61,7 @@ func withoutEndpoints(ing *networkingv1.Ingress, snap *routing.Snapshot, cause f
 		if d.Usable > 0 {
 			continue
 		}
+		d.clusterIP = usesClusterIP(ing, snap, b.backend, svc)
 		fact, outcome := cause(d)
 		if fact == "" {
 			continue
@@ -84,7 +87,7 @@ func inSlices(ing *networkingv1.Ingress, snap *routing.Snapshot, cause func(*cor
 	var findings []Finding
 	for _, b := range tcpBackends(ing, snap) {
 		name, svc, port := b.Service.Name, b.service, b.port
-		if usesClusterIP(ing, svc) {
+		if usesClusterIP(ing, snap, b.backend, svc) {
 			continue
 		}
 		all, _ := snap.SlicesOf(ing.Namespace, name)
