@@ -491,7 +491,7 @@ func AnswersItself(ing *networkingv1.Ingress) bool {
 			return true
 		}
 	}
-	return isAbsoluteURL(NginxAnnotation(ing, "temporal-redirect")) || isAbsoluteURL(NginxAnnotation(ing, "rewrite-target"))
+	return isAbsoluteURL(NginxAnnotation(ing, "temporal-redirect")) || isRedirect(strings.TrimSpace(NginxAnnotation(ing, "rewrite-target")))
 }
 
 // answering matches the nginx directives that answer a request, or send it
