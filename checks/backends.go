@@ -205,9 +205,10 @@ func defaultBackendAsked(ing *networkingv1.Ingress, t taken) bool {
 }
 
 // rescue says whether the annotation default-backend makes ingress-nginx answer
-// for backends without endpoints: it does when its Service has live endpoints
-// on its first port.
-func rescue(ing *networkingv1.Ingress, snap *routing.Snapshot) routing.Known {
+// for a backend without endpoints: it does when its Service has live endpoints
+// on its first port. Whether these are looked up as names is decided by the type of the
+// Service that has none, which is nil where it does not exist.
+func rescue(ing *networkingv1.Ingress, snap *routing.Snapshot, dead *routing.Service) routing.Known {
 	name := routing.DefaultBackendAnnotation(ing)
 	if name == "" {
 		return routing.Absent
@@ -216,8 +217,12 @@ func rescue(ing *networkingv1.Ingress, snap *routing.Snapshot) routing.Known {
 	if known != routing.Present || len(svc.Ports) == 0 {
 		return min(known, routing.Absent)
 	}
-	if svc.External() {
-		return routing.Present
+	if named := dead != nil && dead.External(); named || svc.External() {
+		// A name must be looked up, and an address must not.
+		if svc.External() && named != isAddress(svc.ExternalName) && !isLocalhost(svc.ExternalName) {
+			return routing.Present
+		}
+		return routing.Absent
 	}
 	slices, known := snap.SlicesOf(ing.Namespace, name)
 	if known == routing.Present && routing.Resolve(svc, &svc.Ports[0], slices).Usable == 0 {

@@ -23,7 +23,7 @@ preset strict.`,
 	Since:       "0.1",
 	Default:     Warn,
 	Strict:      Deny,
-	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services},
 	Controllers: []string{routing.Nginx},
 	Regardless:  true,
 	Run: func(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {

@@ -20,7 +20,7 @@ Use the name under which the controller can reach the backend.`,
 	Example:     "localhost",
 	Since:       "0.1",
 	Default:     Deny,
-	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services},
 	Controllers: []string{routing.Nginx},
 	Regardless:  true,
 	Run: func(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {

@@ -20,7 +20,7 @@ Use a number as the targetPort, or name the port in the Ingress: then ingress-ng
 	Example:     "by-number",
 	Since:       "0.1",
 	Default:     Deny,
-	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services},
 	Controllers: []string{routing.Nginx},
 	Regardless:  true,
 	Run: func(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {

@@ -20,7 +20,7 @@ Give the number of the port, or declare the port in the Service.`,
 	Example:     "other-name",
 	Since:       "0.1",
 	Default:     Deny,
-	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services, routing.EndpointSlices},
+	Reads:       []routing.Kind{routing.Ingresses, routing.IngressClasses, routing.Services},
 	Controllers: []string{routing.Nginx},
 	Regardless:  true,
 	Run: func(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding {

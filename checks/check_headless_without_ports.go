@@ -34,8 +34,8 @@ func runHeadlessWithoutPorts(ing *networkingv1.Ingress, snap *routing.Snapshot) 
 		if known != routing.Present || svc.External() || len(svc.Ports) > 0 {
 			continue
 		}
-		if rescue(ing, snap) != routing.Absent {
-			return nil
+		if rescue(ing, snap, svc) != routing.Absent {
+			continue
 		}
 		findings = append(findings, Finding{
 			Field:    b.field.Child("service", "port"),

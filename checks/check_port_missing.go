@@ -43,8 +43,8 @@ func runPortMissing(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding
 		if usesClusterIP(ing, snap, b, svc) && b.Service.Port.Name == "" {
 			continue
 		}
-		if rescue(ing, snap) != routing.Absent {
-			return nil
+		if rescue(ing, snap, svc) != routing.Absent {
+			continue
 		}
 		findings = append(findings, Finding{
 			Field:    b.field.Child("service", "port"),

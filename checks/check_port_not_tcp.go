@@ -44,8 +44,8 @@ func runPortNotTCP(ing *networkingv1.Ingress, snap *routing.Snapshot) []Finding 
 		if known == routing.Unread || routing.Resolve(svc, port, slices).Usable > 0 {
 			continue
 		}
-		if rescue(ing, snap) != routing.Absent {
-			return nil
+		if rescue(ing, snap, svc) != routing.Absent {
+			continue
 		}
 		refs := []routing.Ref{serviceRef(ing, name)}
 		findings = append(findings, Finding{

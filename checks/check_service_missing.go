@@ -44,7 +44,7 @@ func runServiceMissing(ing *networkingv1.Ingress, snap *routing.Snapshot) []Find
 		if _, known := snap.Service(ing.Namespace, name); known != routing.Absent {
 			continue
 		}
-		if nginx && rescue(ing, snap) != routing.Absent {
+		if nginx && rescue(ing, snap, nil) != routing.Absent {
 			return nil
 		}
 		f := Finding{

@@ -66,8 +66,8 @@ func withoutEndpoints(ing *networkingv1.Ingress, snap *routing.Snapshot, cause f
 		if fact == "" {
 			continue
 		}
-		if rescue(ing, snap) != routing.Absent {
-			return nil
+		if rescue(ing, snap, svc) != routing.Absent {
+			continue
 		}
 		findings = append(findings, Finding{
 			Field:   b.field.Child("service", "name"),

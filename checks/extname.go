@@ -24,11 +24,17 @@ func externalNames(ing *networkingv1.Ingress, snap *routing.Snapshot, fault func
 		if f == nil {
 			continue
 		}
-		if rescue(ing, snap) != routing.Absent {
-			return nil
+		f.RestsOn = []routing.Ref{serviceRef(ing, svc.Name)}
+		// Elsewhere the controller sees an endpoint, and looks for no other.
+		if isLocalhost(svc.ExternalName) || snap.SettingsOf(ing).DisableExternalName {
+			if rescue(ing, snap, svc) != routing.Absent {
+				continue
+			}
+			if name := routing.DefaultBackendAnnotation(ing); name != "" {
+				f.RestsOn = append(f.RestsOn, serviceRef(ing, name))
+			}
 		}
 		f.Subject = b.about("Service/" + svc.Name + ":" + routing.BackendPort(b.Service.Port))
-		f.RestsOn = append([]routing.Ref{serviceRef(ing, svc.Name)}, rescueRefs(ing)...)
 		findings = append(findings, *f)
 	}
 	return findings

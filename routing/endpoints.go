@@ -163,6 +163,21 @@ func (s *Service) externalEndpoint(backend networkingv1.ServiceBackendPort) (end
 	return fmt.Sprintf("%s:%d", s.ExternalName, s.externalPort(backend)), ""
 }
 
+// reaches reports whether the controller makes an endpoint of an ExternalName, be it of
+// use or not.
+func (s *Service) reaches() bool {
+	if ip, err := netip.ParseAddr(s.ExternalName); err == nil {
+		return !ip.IsLoopback()
+	}
+	return s.ExternalName != "localhost" && len(validation.IsDNS1123Subdomain(strings.TrimSuffix(s.ExternalName, "."))) == 0
+}
+
+// isAddress reports whether the ExternalName is an IP address.
+func (s *Service) isAddress() bool {
+	_, err := netip.ParseAddr(s.ExternalName)
+	return err == nil
+}
+
 // externalPort is the port that is dialled, 0 where the controller finds none.
 func (s *Service) externalPort(backend networkingv1.ServiceBackendPort) int32 {
 	if backend.Name != "" {

@@ -5,6 +5,7 @@ package routing
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -579,7 +580,7 @@ func (m *match) proxy(loc *Location) {
 			target.Percent, count(len(target.Endpoints), "endpoint"), strings.Join(target.Endpoints[:min(len(target.Endpoints), 5)], ", "))
 	}
 	if m.unusable() {
-		m.answer(502, "nginx cannot connect to the names in EndpointSlices of address type FQDN")
+		m.answer(502, "nginx cannot connect to %s", strings.Join(m.route.Targets[0].Endpoints, ", "))
 		return
 	}
 	if !strings.HasPrefix(m.route.Path, "/") {
@@ -589,15 +590,21 @@ func (m *match) proxy(loc *Location) {
 	m.answer(200, "whatever the backend answers")
 }
 
-// unusable reports whether all endpoints are names that stand in EndpointSlices: nginx
-// is given them as IPv6 addresses (semantics row G04).
+// unusable reports whether all endpoints are names that nobody looks up: nginx is given
+// them as IPv6 addresses (semantics row G04). So it is where the port is 0.
 func (m *match) unusable() bool {
 	named := false
 	for _, target := range m.route.Targets {
-		if svc, _ := m.snap.Service(target.Upstream.Namespace, target.Upstream.Service); svc == nil || svc.External() {
-			return false
-		}
+		svc, _ := m.snap.Service(target.Upstream.Namespace, target.Upstream.Service)
+		resolved := svc == nil || (svc.External() && !target.Upstream.unresolved)
 		for _, endpoint := range target.Endpoints {
+			if strings.HasSuffix(endpoint, ":0") {
+				named = true
+				continue
+			}
+			if resolved {
+				return false
+			}
 			if _, err := netip.ParseAddrPort(endpoint); err == nil {
 				return false
 			}
@@ -642,15 +649,47 @@ func (m *match) liveUpstream(loc *Location) (*Upstream, []string, bool) {
 		return rescuer, endpoints, true
 	}
 	m.step(StepBackend, "%s", reason)
-	m.answer(statusNoEndpoint, "the controller has nowhere to send it")
+	m.fail(loc, statusNoEndpoint, "the controller has nowhere to send it")
 	return nil, nil, false
 }
 
+// fail answers with an error of nginx's own, or with what the default backend of the
+// controller makes of it where custom-http-errors lists it.
+func (m *match) fail(loc *Location, status int, why string) {
+	codes := loc.Config.CustomHTTPErrors
+	if len(codes) == 0 {
+		codes = m.Settings.CustomHTTPErrors
+	}
+	if !slices.Contains(codes, status) {
+		m.answer(status, "%s", why)
+		return
+	}
+	m.step(StepAnnotation, "custom-http-errors has the default backend answer the %d: %s", status, why)
+	if loc.Upstream != nil && len(loc.Config.CustomHTTPErrors) > 0 {
+		if rescuer, endpoints, known := m.rescuer(loc); known == Present {
+			m.route.Targets = []Target{{Upstream: rescuer, Percent: 100, Endpoints: endpoints}}
+			m.answer(200, "whatever the default backend answers")
+			return
+		}
+	}
+	m.notFound()
+}
+
 // rescuer is the upstream of the annotation default-backend: the first port of a
-// Service that has endpoints (semantics row F15).
+// Service that has endpoints (semantics row F15). The type of the Service that has none
+// decides whether these endpoints are looked up as names.
 func (t *Table) rescuer(loc *Location) (*Upstream, []string, Known) {
 	name := loc.Config.DefaultBackend
 	if name == "" || loc.Ingress == nil {
+		return nil, nil, Absent
+	}
+	dead, known := t.snap.Service(loc.Upstream.Namespace, loc.Upstream.Service)
+	if known == Unread {
+		return nil, nil, Unread
+	}
+	named := known == Present && dead.External()
+	if named && !t.Settings.DisableExternalName && dead.reaches() {
+		// The controller sees an endpoint, which is lost when its name is looked up.
 		return nil, nil, Absent
 	}
 	svc, known := t.snap.Service(loc.Ingress.Namespace, name)
@@ -662,11 +701,15 @@ func (t *Table) rescuer(loc *Location) (*Upstream, []string, Known) {
 		Port: networkingv1.ServiceBackendPort{Number: svc.Ports[0].Port}, Alternatives: loc.Upstream.Alternatives,
 	}
 	if svc.External() {
-		endpoint, reason := svc.externalEndpoint(up.Port)
-		if reason != "" {
+		if !svc.reaches() || (named && svc.isAddress()) {
 			return nil, nil, Absent
 		}
-		return up, []string{endpoint}, Present
+		up.unresolved = !named
+		return up, []string{net.JoinHostPort(svc.ExternalName, strconv.Itoa(int(svc.externalPort(up.Port))))}, Present
+	}
+	if named {
+		// An address is no name that can be looked up.
+		return nil, nil, Absent
 	}
 	endpoints, known, _ := t.snap.endpointsOfPort(svc, &svc.Ports[0])
 	return up, endpoints, known
@@ -687,7 +730,7 @@ func (m *match) allowed(loc *Location) bool {
 		denied := inside(c.DenyList) || (len(c.AllowList) > 0 && !inside(c.AllowList))
 		if denied && (c.Satisfy != "any" || !c.BasicAuth.Configured) {
 			m.step(StepAnnotation, "the address %s is not let in", m.request.Client)
-			m.answer(403, "forbidden")
+			m.fail(loc, 403, "forbidden")
 			return false
 		}
 		if !denied && c.Satisfy == "any" && len(c.AllowList) > 0 {
@@ -705,7 +748,7 @@ func (m *match) allowed(loc *Location) bool {
 	if c.BasicAuth.Configured {
 		if !m.hasHeader("Authorization") {
 			m.step(StepAnnotation, "auth-type %s", c.BasicAuth.Type)
-			m.answer(401, "no credentials were sent")
+			m.fail(loc, 401, "no credentials were sent")
 			return false
 		}
 		m.undecided("the credentials are not checked here")

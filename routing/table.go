@@ -197,4 +197,6 @@ type Upstream struct {
 	// the first gets requests (semantics row I03).
 	Alternatives []*Upstream
 	deleted      bool
+	// unresolved is true where endpoints that are names are taken for addresses.
+	unresolved bool
 }
