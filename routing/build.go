@@ -503,8 +503,18 @@ func (t *Table) nameServers(servers []*Server) {
 			if expr, ok := strings.CutPrefix(alias, "~"); ok {
 				pattern, err := t.pattern(expr, strings.ContainsFunc(expr, isUpper))
 				t.patterns = append(t.patterns, serverPattern{server: s, pattern: pattern, err: err})
-			} else if _, taken := t.aliases[alias]; !taken {
-				put(&t.aliases, alias, s)
+				continue
+			}
+			// nginx reads names in lower case, and takes ".x" for both "x" and "*.x".
+			name := strings.ToLower(alias)
+			names := []string{name}
+			if suffix, ok := strings.CutPrefix(name, "."); ok {
+				names = []string{name, "*." + suffix}
+			}
+			for _, name := range names {
+				if _, taken := t.aliases[name]; !taken {
+					put(&t.aliases, name, s)
+				}
 			}
 		}
 	}

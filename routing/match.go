@@ -247,6 +247,9 @@ func (m *match) findServer() *Server {
 }
 
 func (m *match) wildcardAlias() (*Server, string) {
+	if s := m.aliases["."+m.host]; s != nil {
+		return s, "." + m.host
+	}
 	for rest := m.host; ; {
 		i := strings.IndexByte(rest, '.')
 		if i < 0 {

@@ -99,3 +99,16 @@ func TestCustomHTTPErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestAliasesAreNamesOfNginx holds that nginx reads aliases in lower case, and one with a
+// dot in front as two.
+func TestAliasesAreNamesOfNginx(t *testing.T) {
+	ing := ingressOf("web", 0, map[string]string{"server-alias": "B.Example,.c.example"}, "a.example", rule{kind: networkingv1.PathTypePrefix, path: "/", service: "live"})
+	for host, want := range map[string]string{
+		"b.example": "200 10.0.0.1:8080", "c.example": "200 10.0.0.1:8080", "x.y.c.example": "200 10.0.0.1:8080", "xc.example": "404",
+	} {
+		if got := get([]*networkingv1.Ingress{ing}, routing.Request{Host: host, Path: "/"}); got != want {
+			t.Errorf("%s: got %s, want %s", host, got, want)
+		}
+	}
+}

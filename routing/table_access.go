@@ -4,6 +4,7 @@ package routing
 
 import (
 	"slices"
+	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
 )
@@ -29,7 +30,7 @@ func (t *Table) CertificateFor(name string) (Certificate, bool) {
 
 // AliasOf is the server that a literal alias leads to, nil if there is none.
 func (t *Table) AliasOf(alias string) *Server {
-	return t.aliases[alias]
+	return t.aliases[strings.ToLower(alias)]
 }
 
 // LocationOf is the location of a host that a request for the path gets to, whatever
