@@ -112,3 +112,21 @@ func TestAliasesAreNamesOfNginx(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusalsAreOfWhatIsWritten holds that nginx does not see the annotations of which
+// an older Ingress decides.
+func TestRefusalsAreOfWhatIsWritten(t *testing.T) {
+	for annotation, value := range map[string]string{
+		"proxy-connect-timeout": "-1", "server-alias": "foo*bar.example", "ssl-ciphers": "NONSENSE",
+	} {
+		root := rule{kind: networkingv1.PathTypePrefix, path: "/", service: "live"}
+		alone := ingressOf("web", 1, map[string]string{annotation: value}, "a.example", root)
+		older := ingressOf("old", 0, map[string]string{"server-alias": "b.example", "ssl-ciphers": "HIGH"}, "a.example", root)
+		if refusals := routing.NewTable(world(), routing.ControllerSettings{}, []*networkingv1.Ingress{alone}).Refusals; len(refusals) != 1 {
+			t.Errorf("%s alone: got %v, want one refusal", annotation, refusals)
+		}
+		if refusals := routing.NewTable(world(), routing.ControllerSettings{}, []*networkingv1.Ingress{alone, older}).Refusals; len(refusals) > 0 {
+			t.Errorf("%s of a newer Ingress: got %v, want none", annotation, refusals)
+		}
+	}
+}

@@ -5,6 +5,7 @@ package routing
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -105,6 +106,9 @@ func (t *Table) refuseValues(seen []*networkingv1.Ingress) {
 			continue
 		}
 		for _, r := range config.nginxRefuses(ing, &t.Settings) {
+			if !t.writes(seen, ing, r.Name, r.Value) {
+				continue
+			}
 			t.Refusals = append(t.Refusals, Refusal{
 				Kind: kindOf(r.Name, r.Fact), Ingress: ing, Rule: -1, Path: -1, Annotation: r.Name,
 				Reason: r.Fact, Accepted: r.Accepted, Uncertain: r.Uncertain,
@@ -112,7 +116,7 @@ func (t *Table) refuseValues(seen []*networkingv1.Ingress) {
 		}
 		for _, alias := range config.ServerAliases {
 			expr, ok := strings.CutPrefix(alias, "~")
-			if !ok {
+			if !ok || !t.writes(seen, ing, "server-alias", alias) {
 				continue
 			}
 			if _, err := CompilePattern(expr, strings.ContainsFunc(expr, isUpper)); err != nil {
@@ -124,6 +128,35 @@ func (t *Table) refuseValues(seen []*networkingv1.Ingress) {
 			}
 		}
 	}
+}
+
+// writes reports whether the value of an annotation gets into the configuration: not
+// that of a path that belongs to an older Ingress, nor of a host of which an older one
+// decides.
+func (t *Table) writes(seen []*networkingv1.Ingress, ing *networkingv1.Ingress, annotation, value string) bool {
+	switch annotation {
+	case "server-alias":
+		return slices.ContainsFunc(ing.Spec.Rules, func(rule networkingv1.IngressRule) bool {
+			return slices.Contains(t.servers[rule.Host].Aliases, value)
+		})
+	case "ssl-ciphers":
+		return slices.ContainsFunc(ing.Spec.Rules, func(rule networkingv1.IngressRule) bool {
+			first := slices.IndexFunc(seen, func(other *networkingv1.Ingress) bool {
+				config := t.configs[other]
+				return !config.Canary.Enabled && config.SSLCiphers != "" && hasRule(other, rule.Host)
+			})
+			return seen[first] == ing
+		})
+	case "auth-tls-match-cn", "proxy-ssl-ciphers", "proxy-ssl-name":
+		// They are the host's too.
+		return true
+	}
+	for _, s := range t.servers {
+		if slices.ContainsFunc(s.Locations, func(loc *Location) bool { return loc.Ingress == ing }) {
+			return true
+		}
+	}
+	return false
 }
 
 // kindOf is the row that an annotation value which nginx refuses belongs to.
