@@ -31,7 +31,7 @@ It only warns, because the backend may speak HTTP after all.`,
 }
 
 func runBackendProtocolInvalid(ing *networkingv1.Ingress, _ *routing.Snapshot) []Finding {
-	at, value := annotationOf(ing, "backend-protocol")
+	at, value := protocolAnnotation(ing)
 	if value == "" || !asksBackends(ing) || slices.Contains(protocols, strings.ToUpper(value)) {
 		return nil
 	}

@@ -30,7 +30,7 @@ Write the value in upper case. HTTP and HTTPS are applied in any case.`,
 }
 
 func runBackendProtocolLowercase(ing *networkingv1.Ingress, _ *routing.Snapshot) []Finding {
-	at, value := annotationOf(ing, "backend-protocol")
+	at, value := protocolAnnotation(ing)
 	upper := strings.ToUpper(value)
 	if value == upper || !asksBackends(ing) || !slices.Contains([]string{"GRPC", "GRPCS", "FCGI"}, upper) {
 		return nil

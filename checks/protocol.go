@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/routegate/routegate/routing"
 )
@@ -17,11 +18,18 @@ var protocols = []string{"AUTO_HTTP", "HTTP", "HTTPS", "GRPC", "GRPCS", "FCGI"}
 // protocolOf returns the protocol that ingress-nginx speaks to the backends of the
 // Ingress: HTTP where the annotation is absent or not valid (semantics row F11).
 func protocolOf(ing *networkingv1.Ingress) string {
-	_, value := annotationOf(ing, "backend-protocol")
+	_, value := protocolAnnotation(ing)
 	if value = strings.ToUpper(value); slices.Contains(protocols, value) {
 		return value
 	}
 	return "HTTP"
+}
+
+// protocolAnnotation is the annotation backend-protocol as ingress-nginx reads it:
+// without spaces around it.
+func protocolAnnotation(ing *networkingv1.Ingress) (*field.Path, string) {
+	at, value := annotationOf(ing, "backend-protocol")
+	return at, strings.Trim(value, " \t")
 }
 
 // asksBackends reports whether annotations of the Ingress itself count for its
