@@ -37,7 +37,8 @@ func runCanaryNoPrimary(ing *networkingv1.Ingress, snap *routing.Snapshot) []Fin
 	var findings []Finding
 	for _, p := range canaryPaths(ing, table) {
 		// An upstream that is not of canaries is canary-becomes-normal's to report.
-		if p.primary != nil || p.twin != nil || !p.upstream.Serverless {
+		removed := p.primary != nil && p.upstream.Removed()
+		if (p.primary != nil && !removed) || p.twin != nil || !p.upstream.Serverless {
 			continue
 		}
 		f := Finding{
@@ -47,7 +48,12 @@ func runCanaryNoPrimary(ing *networkingv1.Ingress, snap *routing.Snapshot) []Fin
 			Outcome:  fmt.Sprintf("Service %s gets no requests from this path", quote(p.Service.Name)),
 			Subject:  p.about(serviceAndPort(p.IngressBackend)),
 		}
-		if table.ServerOf(p.subject.Host) == nil {
+		switch {
+		case removed:
+			f.Fact = fmt.Sprintf("ingress-nginx removes the canary backend of Service %s and port %s, since another path or a spec.defaultBackend with it stands in for none",
+				quote(p.Service.Name), quote(routing.BackendPort(p.Service.Port)))
+			f.Accepted = "all of them must be those of another Ingress"
+		case table.ServerOf(p.subject.Host) == nil:
 			f.Fact = fmt.Sprintf("ingress-nginx knows %s from canaries only", ofHost(p.subject.Host))
 			f.Outcome = "requests go to the default server, which answers 404 unless an Ingress has no host"
 		}

@@ -16,6 +16,10 @@ func (u *Upstream) Takes(canary *Upstream) (added, first bool) {
 	return i >= 0, i == 0
 }
 
+// Removed reports whether the controller removes the upstream of a canary, for all of its
+// paths, since one of them, or a spec.defaultBackend, stands in for none.
+func (u *Upstream) Removed() bool { return u.deleted }
+
 // CertificateOf is the certificate that the TLS section of an Ingress would bring for
 // a host of its rules, were it the one to decide.
 func (t *Table) CertificateOf(ing *networkingv1.Ingress, host string) Certificate {
