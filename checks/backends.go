@@ -3,6 +3,9 @@
 package checks
 
 import (
+	"slices"
+	"strings"
+
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -103,7 +106,8 @@ func findAsked(ing *networkingv1.Ingress, snap *routing.Snapshot) []backend {
 		switch {
 		case b.Service == nil:
 		case nginx && (b.shadowed || taken.paths[b.subject]):
-		case nginx && b.path == nil && !defaultBackendAsked(ing, taken):
+		case nginx && b.path == nil && !defaultBackendAsked(ing, snap, taken):
+		case nginx && isExactRoot(b.subject) && rootRedirected(ing, snap, b.subject.Host):
 		default:
 			all = append(all, b)
 		}
@@ -183,10 +187,48 @@ func isRoot(s Subject) bool {
 	return s.Path == "/" && s.Type == networkingv1.PathTypePrefix
 }
 
+func isExactRoot(s Subject) bool {
+	return s.Path == "/" && s.Type == networkingv1.PathTypeExact
+}
+
+// rootRedirected reports whether an app-root answers for "/" of the host, so that a path
+// of type Exact there is never asked for (semantics row E08).
+func rootRedirected(ing *networkingv1.Ingress, snap *routing.Snapshot, host string) bool {
+	table, _ := snap.TableOf(ing)
+	if table == nil {
+		return false
+	}
+	server := table.ServerOf(host)
+	return server != nil && !server.Regex && slices.ContainsFunc(server.Locations, func(loc *routing.Location) bool { return loc.Config.AppRoot != "" })
+}
+
+// takenByPattern reports whether a path of the host is a regular expression that fits all
+// paths of requests, such as /(.*), so that nothing is left for a spec.defaultBackend.
+func takenByPattern(ing *networkingv1.Ingress, snap *routing.Snapshot, host string) bool {
+	table, _ := snap.TableOf(ing)
+	if table == nil {
+		return false
+	}
+	server := table.ServerOf(host)
+	return server != nil && server.Regex && slices.ContainsFunc(server.Locations, func(loc *routing.Location) bool {
+		// What fits "/" fits whatever begins with it, unless it looks at what follows.
+		if loc.Placeholder || loc.Text == "/" || strings.ContainsAny(loc.Text, `$\`) || strings.Contains(loc.Text, "(?") {
+			return false
+		}
+		pattern, err := routing.CompilePattern("^"+loc.Text, true)
+		if err != nil {
+			return false
+		}
+		_, fits, err := pattern.Match("/")
+		return fits && err == nil
+	})
+}
+
 // defaultBackendAsked reports whether spec.defaultBackend is asked for any
 // request: in an Ingress without rules, or for a named host of which this
-// Ingress is the oldest and nobody has the "/" (model line 5).
-func defaultBackendAsked(ing *networkingv1.Ingress, t taken) bool {
+// Ingress is the oldest and nobody has the "/" (model line 5), as such or by a regular
+// expression.
+func defaultBackendAsked(ing *networkingv1.Ingress, snap *routing.Snapshot, t taken) bool {
 	if len(ing.Spec.Rules) == 0 {
 		return true
 	}
@@ -197,7 +239,7 @@ func defaultBackendAsked(ing *networkingv1.Ingress, t taken) bool {
 		}
 	}
 	for i := range ing.Spec.Rules {
-		if host := ing.Spec.Rules[i].Host; host != "" && !owned[host] && !t.hosts[host] && !t.roots[host] {
+		if host := ing.Spec.Rules[i].Host; host != "" && !owned[host] && !t.hosts[host] && !t.roots[host] && !takenByPattern(ing, snap, host) {
 			return true
 		}
 	}

@@ -85,8 +85,13 @@ func servesTCP(svc *routing.Service, port *corev1.ServicePort) bool {
 func acceptedTCP(svc *routing.Service) string {
 	var tcp []string
 	for i := range svc.Ports {
-		if isTCP(&svc.Ports[i]) {
-			tcp = append(tcp, fmt.Sprint(svc.Ports[i].Port))
+		if p := &svc.Ports[i]; isTCP(p) {
+			// A number may be found with another protocol first.
+			if way := (networkingv1.ServiceBackendPort{Number: p.Port}); svc.MatchPort(way) == p || p.Name == "" {
+				tcp = append(tcp, portText(way))
+			} else {
+				tcp = append(tcp, quote(p.Name))
+			}
 		}
 	}
 	if len(tcp) == 0 {
