@@ -119,6 +119,9 @@ func (m *match) run() {
 	if m.appRoot(s) {
 		return
 	}
+	if m.reserved(s) {
+		return
+	}
 	loc, slash := m.findLocation(s)
 	if loc == nil {
 		m.answer(404, "no location of the host could be told")
@@ -303,6 +306,25 @@ func (m *match) appRoot(s *Server) bool {
 			m.redirect(302, m.scheme()+"://"+m.request.Host+root, "redirect to %s", root)
 			return true
 		}
+	}
+	return false
+}
+
+// reserved answers the paths that the controller keeps for itself on the default server,
+// where no longer path takes them (semantics row C14).
+func (m *match) reserved(s *Server) bool {
+	if s.Host != "" || s.Regex || s.exact[m.target.path] != nil {
+		return false
+	}
+	for prefix, status := range map[string]int{"/healthz": 200, "/nginx_status": 403} {
+		if !strings.HasPrefix(m.target.path, prefix) {
+			continue
+		}
+		if best := s.longestPrefix(m.target.path); best != nil && len(best.Name) > len(prefix) {
+			continue
+		}
+		m.answer(status, "the controller keeps %s for itself where no rule names the host", prefix)
+		return true
 	}
 	return false
 }

@@ -130,3 +130,28 @@ func TestRefusalsAreOfWhatIsWritten(t *testing.T) {
 		}
 	}
 }
+
+// TestReservedPaths holds that the controller answers /healthz and /nginx_status itself
+// where no rule names the host, unless a rule has the path.
+func TestReservedPaths(t *testing.T) {
+	root := ingressOf("web", 0, nil, "", rule{kind: networkingv1.PathTypePrefix, path: "/", service: "live"})
+	own := ingressOf("own", 1, nil, "", rule{kind: networkingv1.PathTypePrefix, path: "/healthz", service: "live"})
+	regex := ingressOf("own", 1, map[string]string{"use-regex": "true"}, "", rule{kind: networkingv1.PathTypePrefix, path: "/x", service: "live"})
+	const backend = "200 10.0.0.1:8080"
+	for _, test := range []struct {
+		others     []*networkingv1.Ingress
+		path, want string
+	}{
+		{nil, "/", backend}, {nil, "/healthz", "200"}, {nil, "/healthz/x", "200"}, {nil, "/health", backend}, {nil, "/nginx_status", "403"},
+		{[]*networkingv1.Ingress{own}, "/healthz", backend}, {[]*networkingv1.Ingress{own}, "/healthz/x", backend}, {[]*networkingv1.Ingress{own}, "/healthzx", "200"},
+		{[]*networkingv1.Ingress{regex}, "/healthz", backend},
+	} {
+		if got := get(append(test.others, root), routing.Request{Host: "z.example", Path: test.path}); got != test.want {
+			t.Errorf("%s: got %s, want %s", test.path, got, test.want)
+		}
+	}
+	named := ingressOf("web", 0, nil, "a.example", rule{kind: networkingv1.PathTypePrefix, path: "/", service: "live"})
+	if got := get([]*networkingv1.Ingress{named}, routing.Request{Host: "a.example", Path: "/healthz"}); got != backend {
+		t.Errorf("of a host: got %s, want %s", got, backend)
+	}
+}
