@@ -155,10 +155,19 @@ func NewTrace(url string, request routing.Request, in *Installation, snap *routi
 	switch {
 	case route.Server != nil && route.Status == 404:
 		t.explain404(in.Table, route, host, request.Path)
-	case route.Status == 503 && route.At != nil && route.At.Upstream != nil:
+	case route.Status == 503 && route.At != nil && route.At.Upstream != nil && !closed(snap, route.At):
 		t.Hints = serviceHints(snap, route.At.Upstream)
 	}
 	return t
+}
+
+// closed reports whether the location answers 503 whatever its backend.
+func closed(snap *routing.Snapshot, loc *routing.Location) bool {
+	if loc.Ingress == nil {
+		return false
+	}
+	denial, known := snap.DenialOf(loc.Ingress.Namespace, loc.Config)
+	return denial.Reason != "" && known == routing.Present
 }
 
 func certificateOf(c routing.Certificate) *Certificate {
