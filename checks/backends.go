@@ -232,18 +232,25 @@ func defaultBackendAsked(ing *networkingv1.Ingress, snap *routing.Snapshot, t ta
 	if len(ing.Spec.Rules) == 0 {
 		return true
 	}
-	owned := map[string]bool{}
-	for _, b := range findBackends(ing) {
-		if isRoot(b.subject) && b.Service != nil {
-			owned[b.subject.Host] = true
-		}
-	}
+	owned := ownRoots(ing)
 	for i := range ing.Spec.Rules {
 		if host := ing.Spec.Rules[i].Host; host != "" && !owned[host] && !t.hosts[host] && !t.roots[host] && !takenByPattern(ing, snap, host) {
 			return true
 		}
 	}
 	return false
+}
+
+// ownRoots are the hosts of which the Ingress has the path "/", so that nothing is left for
+// its spec.defaultBackend.
+func ownRoots(ing *networkingv1.Ingress) map[string]bool {
+	owned := map[string]bool{}
+	for _, b := range findBackends(ing) {
+		if isRoot(b.subject) && b.Service != nil {
+			owned[b.subject.Host] = true
+		}
+	}
+	return owned
 }
 
 // rescue says whether the annotation default-backend makes ingress-nginx answer

@@ -4,6 +4,7 @@ package checks
 
 import (
 	"fmt"
+	"slices"
 
 	networkingv1 "k8s.io/api/networking/v1"
 
@@ -17,7 +18,9 @@ var resourceBackend = Check{
 ingress-nginx knows none. It skips such a path, so that requests go to a shorter path of the host or get 404, and it
 ignores such a spec.defaultBackend.
 
-Use a Service as the backend, or a class whose controller knows the kind.`,
+Use a Service as the backend, or a class whose controller knows the kind.
+
+It only warns of a spec.defaultBackend for which the rules leave nothing, as each of their hosts has a path /.`,
 	Example:     "path",
 	Since:       "0.1",
 	Default:     Deny,
@@ -32,9 +35,14 @@ func runResourceBackend(ing *networkingv1.Ingress, snap *routing.Snapshot) []Fin
 		if b.Resource == nil {
 			continue
 		}
-		outcome := "the path is skipped and requests get 404 or a shorter path's backend"
+		outcome, unasked := "the path is skipped and requests get 404 or a shorter path's backend", false
 		if b.path == nil {
 			outcome = "it is ignored and requests get 404"
+			owned := ownRoots(ing)
+			unasked = len(ing.Spec.Rules) > 0 && !slices.ContainsFunc(ing.Spec.Rules, func(rule networkingv1.IngressRule) bool { return !owned[rule.Host] })
+		}
+		if unasked {
+			outcome = "it is ignored, and the paths / of the rules leave nothing for it"
 		}
 		findings = append(findings, Finding{
 			Field:    b.field.Child("resource"),
@@ -42,6 +50,8 @@ func runResourceBackend(ing *networkingv1.Ingress, snap *routing.Snapshot) []Fin
 			Accepted: "must be a service",
 			Outcome:  outcome,
 			Subject:  b.about(b.Resource.Kind + "/" + b.Resource.Name),
+			// All requests that the rules are for get to a Service.
+			Tentative: unasked,
 		})
 	}
 	return findings
