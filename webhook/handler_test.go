@@ -705,7 +705,7 @@ routegate_findings_total{check="service-missing",mode="deny",operation="CREATE",
 			world.failing = map[routing.Ref]string{{Kind: routing.Services, Namespace: "app", Name: "api"}: "Routegate is not allowed to read it"}
 			resp := ask(ctx, review(admissionv1.Create, ingress("api"), nil))
 			Expect(resp.Allowed).To(BeTrue())
-			Expect(resp.Warnings).To(ConsistOf(`no verdict on parts of this Ingress: Service "api": Routegate is not allowed to read it (10 checks)`))
+			Expect(resp.Warnings).To(ConsistOf(`no verdict on parts of this Ingress: Service "api": Routegate is not allowed to read it (11 checks)`))
 			Expect(counted("CREATE", "undecided")).To(Equal(1.0))
 		})
 		It("is undecided where the namespace cannot be read", func(ctx SpecContext) {
