@@ -152,3 +152,27 @@ func TestSameRouting(t *testing.T) {
 		})
 	}
 }
+
+func TestReadsAnnotation(t *testing.T) {
+	for key, want := range map[string]bool{
+		"nginx.ingress.kubernetes.io/anything":       true,
+		"kubernetes.io/ingress.class":                true,
+		"kubernetes.io/tls-acme":                     true,
+		"cert-manager.io/cluster-issuer":             true,
+		"certmanager.k8s.io/issuer":                  true,
+		"cert.gardener.cloud/purpose":                true,
+		"kubernetes.azure.com/tls-cert-keyvault-uri": true,
+		"routegate.dev/ignore":                       true,
+		// The operator chooses the prefix, and an alias is a name too.
+		"example.com/rewrite-target":         true,
+		"example.com/whitelist-source-range": true,
+
+		"meta.helm.sh/release-name":                        false,
+		"kubectl.kubernetes.io/last-applied-configuration": false,
+		"rewrite-target": false,
+	} {
+		if got := routing.ReadsAnnotation(key); got != want {
+			t.Errorf("%s: got %t", key, got)
+		}
+	}
+}

@@ -298,11 +298,16 @@ func ReadAnnotations(annotations map[string]string) map[string]string {
 }
 
 // ReadsAnnotation reports whether an annotation can change a verdict. It errs on the side
-// of more: every annotation with "ingress" or a certificate tool in its name, and those of
-// Routegate.
+// of more: every annotation with "ingress" or "cert-manager" in its key, those that ask for
+// a certificate, those of Routegate, and under any prefix, which the operator of
+// ingress-nginx chooses, those whose names that knows.
 func ReadsAnnotation(key string) bool {
-	return strings.Contains(key, "ingress") || strings.Contains(key, "cert-manager") || key == tlsACMEAnnotation ||
-		strings.HasPrefix(key, "routegate.dev/")
+	if strings.Contains(key, "ingress") || strings.Contains(key, "cert-manager") || strings.HasPrefix(key, "routegate.dev/") ||
+		key == tlsACMEAnnotation || key == gardenerAnnotation || slices.Contains(requestAnnotations, key) {
+		return true
+	}
+	_, name, prefixed := strings.Cut(key, "/")
+	return prefixed && annotationIndex[name] != nil
 }
 
 // IsSolver reports whether the Ingress is one that cert-manager makes to solve
@@ -339,26 +344,25 @@ func IsSolverPath(p *networkingv1.HTTPIngressPath) bool {
 	return strings.HasPrefix(p.Path, acmePrefix) && p.Backend.Service != nil && p.Backend.Service.Port.Number == solverPort
 }
 
-const tlsACMEAnnotation = "kubernetes.io/tls-acme"
+const (
+	tlsACMEAnnotation  = "kubernetes.io/tls-acme"
+	gardenerAnnotation = "cert.gardener.cloud/purpose"
+)
+
+// requestAnnotations are those by which, whatever their value, a certificate is asked for.
+var requestAnnotations = []string{
+	"cert-manager.io/issuer", "cert-manager.io/cluster-issuer",
+	"certmanager.k8s.io/issuer", "certmanager.k8s.io/cluster-issuer",
+	"kubernetes.azure.com/tls-cert-keyvault-uri",
+}
 
 // CertificateRequested reports whether annotations of the Ingress ask
 // cert-manager, its predecessor or a tool like it to obtain the certificates of
 // spec.tls, so that a missing or outdated Secret is normal for some minutes
 // (semantics row J01).
 func CertificateRequested(ing *networkingv1.Ingress) bool {
-	if isTrue(ing.Annotations[tlsACMEAnnotation]) || ing.Annotations["cert.gardener.cloud/purpose"] == "managed" {
-		return true
-	}
-	for _, key := range []string{
-		"cert-manager.io/issuer", "cert-manager.io/cluster-issuer",
-		"certmanager.k8s.io/issuer", "certmanager.k8s.io/cluster-issuer",
-		"kubernetes.azure.com/tls-cert-keyvault-uri",
-	} {
-		if ing.Annotations[key] != "" {
-			return true
-		}
-	}
-	return false
+	return isTrue(ing.Annotations[tlsACMEAnnotation]) || ing.Annotations[gardenerAnnotation] == "managed" ||
+		slices.ContainsFunc(requestAnnotations, func(key string) bool { return ing.Annotations[key] != "" })
 }
 
 // EffectiveType is the path type that ingress-nginx uses: Exact, or Prefix for

@@ -20,8 +20,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/routegate/routegate/routing"
 )
 
 // A review is decoded by hand, from one pass over its tokens: decoding by reflection
@@ -128,7 +126,7 @@ type sentIngress struct {
 }
 
 // decodeIngress reads of an Ingress its specification, and of its metadata what a
-// verdict depends on. Managed fields, the status and annotations of others, which are most
+// verdict depends on. Managed fields, the status and what kubectl applied, which are most
 // of it, are skipped. What was sent just as in like, the two share.
 func decodeIngress(raw []byte, like sentIngress) (sentIngress, error) {
 	if len(raw) == 0 {
@@ -177,7 +175,7 @@ func (d *decoder) metadata(sent, like *sentIngress) {
 				m.Annotations = like.Annotations
 				break
 			}
-			sent.annotations = d.sent(func() { m.Annotations = d.stringMap(routing.ReadsAnnotation) })
+			sent.annotations = d.sent(func() { m.Annotations = d.stringMap(isRead) })
 		case "creationTimestamp":
 			d.time(&m.CreationTimestamp)
 		case "deletionTimestamp":
@@ -190,6 +188,10 @@ func (d *decoder) metadata(sent, like *sentIngress) {
 		}
 	})
 }
+
+// isRead reports whether somebody may read an annotation. An operator may give those of a
+// controller any prefix.
+func isRead(key string) bool { return key != corev1.LastAppliedConfigAnnotation }
 
 func (d *decoder) spec(s *networkingv1.IngressSpec) {
 	d.object(func(name string) {

@@ -4,6 +4,7 @@ package webhook
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,16 +21,16 @@ import (
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/randfill"
 	"sigs.k8s.io/yaml"
-
-	"github.com/routegate/routegate/routing"
 )
 
 // readOf is what decodeIngress reads of an Ingress.
 func readOf(ing *networkingv1.Ingress) *networkingv1.Ingress {
 	m := &ing.ObjectMeta
+	annotations := maps.Clone(m.Annotations)
+	delete(annotations, corev1.LastAppliedConfigAnnotation)
 	return &networkingv1.Ingress{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: m.Name, GenerateName: m.GenerateName, Labels: m.Labels, Annotations: routing.ReadAnnotations(m.Annotations),
+			Name: m.Name, GenerateName: m.GenerateName, Labels: m.Labels, Annotations: annotations,
 			CreationTimestamp: m.CreationTimestamp, DeletionTimestamp: m.DeletionTimestamp,
 		},
 		Spec: ing.Spec,
@@ -73,6 +75,14 @@ var _ = Describe("decoding", func() {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(equality.Semantic.DeepEqual(got.Ingress, readOf(want))).To(BeTrue(), "seed %d: %s", seed, raw)
 		}
+	})
+
+	It("leaves out what kubectl applied, and no other annotation", func() {
+		got, err := decodeIngress([]byte(`{"metadata":{"annotations":{"a":"1","kubectl.kubernetes.io/last-applied-configuration":"{}","example.com/canary":"true"}}}`), sentIngress{})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(got.Annotations).To(Equal(map[string]string{"a": "1", "example.com/canary": "true"}))
+		_, err = decodeIngress([]byte(`{"metadata":{"annotations":{"kubectl.kubernetes.io/last-applied-configuration":{}}}}`), sentIngress{})
+		Expect(err).To(MatchError(ContainSubstring("must be a string")))
 	})
 
 	It("shares a specification that was sent just alike, and no other", func() {
