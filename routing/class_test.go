@@ -169,7 +169,7 @@ func TestReadsAnnotation(t *testing.T) {
 
 		"meta.helm.sh/release-name":                        false,
 		"kubectl.kubernetes.io/last-applied-configuration": false,
-		"rewrite-target": false,
+		"rewrite-target":                                   false,
 	} {
 		if got := routing.ReadsAnnotation(key); got != want {
 			t.Errorf("%s: got %t", key, got)
