@@ -33,7 +33,7 @@ var faults = []fault{
 		check:   "class-annotation-unknown",
 		ingress: ingress("bad", withoutClass, annotated("kubernetes.io/ingress.class", "ngnix")),
 		words: `metadata.annotations[kubernetes.io/ingress.class]: no known controller serves the class "ngnix" by annotation; ` +
-			`did you mean "nginx"? (class-annotation-unknown): no controller serves the Ingress and requests get 404`,
+			`did you mean "nginx"? (class-annotation-unknown): requests get 404 unless a controller has the flag --ingress-class="ngnix"`,
 		besides: []string{`annotation "kubernetes.io/ingress.class" is deprecated, please use 'spec.ingressClassName' instead`},
 	}, {
 		check:   "class-none",

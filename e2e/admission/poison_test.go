@@ -26,6 +26,7 @@ import (
 // or crashes, for everybody.
 var forEverybody = []string{
 	": ingress-nginx stops applying any change, for everybody",
+	": if it does not, ingress-nginx stops applying any change, for everybody",
 	": ingress-nginx crashes again and again, for everybody",
 	": the whole controller crashes and nobody's Ingresses are served",
 }
