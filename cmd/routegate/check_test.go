@@ -221,7 +221,6 @@ func lookUp(value any, field string) bool {
 	return lookUp(m[field[:end]], strings.TrimPrefix(field[end:], "."))
 }
 
-// TestCheckOfHelmsOutput reads from standard input.
 // TestCheckExpectsSecrets wants no Secret missed that will be made of the manifests.
 func TestCheckExpectsSecrets(t *testing.T) {
 	certificate := "kind: Certificate\napiVersion: cert-manager.io/v1\nmetadata: {name: tls, namespace: NAMESPACE}\nspec: {secretName: cert}\n"
@@ -237,6 +236,7 @@ func TestCheckExpectsSecrets(t *testing.T) {
 	}
 }
 
+// TestCheckOfHelmsOutput reads from standard input.
 func TestCheckOfHelmsOutput(t *testing.T) {
 	in := "---\n# Source: shop/templates/a.yaml\n" + documents(nginxClass, webService) + "---\n# Source: shop/templates/ingress.yaml\n" + wrongPort
 	stdout, stderr, code := execute(t, in, "check", "-f", "-")
