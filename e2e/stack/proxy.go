@@ -106,17 +106,22 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), passingKey{}, passing))
 	defer cancel()
 	defer context.AfterFunc(passing, cancel)()
 	p.pass.ServeHTTP(w, r.WithContext(ctx))
 }
 
+// passingKey is the key of the context that ends when a request is to be cut. That of the
+// request ends a little later.
+type passingKey struct{}
+
 // hold lets a response through the valve that it belongs to.
 func (p *Proxy) hold(resp *http.Response) error {
 	ctx := resp.Request.Context()
 	if resp.Request.URL.Query().Get("watch") == "true" {
-		resp.Body = &heldBody{ReadCloser: resp.Body, valve: &p.Watches, ctx: ctx}
+		passing, _ := ctx.Value(passingKey{}).(context.Context)
+		resp.Body = &heldBody{ReadCloser: resp.Body, valve: &p.Watches, ctx: ctx, passing: passing}
 		return nil
 	}
 	return p.Reads.wait(ctx)
@@ -139,17 +144,20 @@ func (p *Proxy) Stop() error {
 }
 
 // heldBody is the body of a watch. What comes while the valve is shut is passed
-// on when it opens.
+// on when it opens; what comes after the watch was cut is not.
 type heldBody struct {
 	io.ReadCloser
-	valve *Valve
-	ctx   context.Context
+	valve        *Valve
+	ctx, passing context.Context
 }
 
 func (b *heldBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if waitErr := b.valve.wait(b.ctx); waitErr != nil {
 		return 0, waitErr
+	}
+	if cutErr := b.passing.Err(); cutErr != nil {
+		return 0, cutErr
 	}
 	return n, err
 }
