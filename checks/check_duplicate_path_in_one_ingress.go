@@ -68,8 +68,8 @@ func runDuplicatePathInOneIngress(ing *networkingv1.Ingress, snap *routing.Snaps
 		}
 		winner, loser := "Service "+quote(earlier.Service.Name), "Service "+quote(b.Service.Name)
 		if winner == loser {
-			winner = fmt.Sprintf("port %s of %s", routing.BackendPort(earlier.Service.Port), winner)
-			loser = fmt.Sprintf("port %s of %s", routing.BackendPort(b.Service.Port), loser)
+			winner = fmt.Sprintf("port %s of %s", portText(earlier.Service.Port), winner)
+			loser = fmt.Sprintf("port %s of %s", portText(b.Service.Port), loser)
 		}
 		findings = append(findings, Finding{
 			Field: b.pathField,

@@ -38,7 +38,7 @@ func runPassthroughFlagOff(ing *networkingv1.Ingress, snap *routing.Snapshot) []
 	at, value := annotationOf(ing, "ssl-passthrough")
 	spoken := "plain HTTP"
 	if config, _ := configOf(ing, snap); !strings.EqualFold(config.BackendProtocol, "HTTP") {
-		spoken = config.BackendProtocol
+		spoken = bare(config.BackendProtocol)
 	}
 	return []Finding{{
 		Field:     at,
