@@ -220,8 +220,10 @@ func (s *Snapshot) classOf(ing *networkingv1.Ingress) Class {
 	if ok {
 		return s.classByAnnotation(value)
 	}
-	if controller, ok := s.Settings.installation(func(c *ControllerSettings) bool { return c.WatchWithoutClass }); ok {
-		return Class{State: ClassServed, Controller: profileNamed(Nginx), SpecController: controller}
+	withoutClass := func(c *ControllerSettings) bool { return c.WatchWithoutClass }
+	// Where another controller takes such an Ingress too, it may be meant for that.
+	if class, ok := s.Settings.classByFlags("", withoutClass); ok && !s.ServesClassless() {
+		return class
 	}
 	return Class{State: ClassNone, Controller: unknown}
 }
@@ -233,22 +235,28 @@ func (s *Snapshot) classByObject(class *IngressClass) Class {
 	found := Class{State: ClassServed, Name: class.Name, Controller: s.Settings.ControllerOf(class.Controller), SpecController: class.Controller}
 	if found.Controller.Name == "" {
 		byName := func(c *ControllerSettings) bool { return c.ClassByName && c.Class() == class.Name }
-		if controller, ok := s.Settings.installation(byName); ok {
-			found.Controller, found.SpecController = profileNamed(Nginx), controller
+		if byFlags, ok := s.Settings.classByFlags(class.Name, byName); ok {
+			return byFlags
 		}
 	}
 	return found
 }
 
-// installation returns the value of spec.controller of the installations of ingress-nginx
-// with such settings; of several values, the first.
-func (s Settings) installation(such func(*ControllerSettings) bool) (controller string, ok bool) {
-	for value, settings := range s.Controllers {
-		if such(&settings) && (!ok || value < controller) {
-			controller, ok = value, true
+// classByFlags is the class of that name where such flags of ingress-nginx make an
+// installation serve it. Where several do, nothing more is known of who does: what is
+// wrong for one of them may be right for another.
+func (s Settings) classByFlags(name string, such func(*ControllerSettings) bool) (Class, bool) {
+	class, found := Class{State: ClassServed, Name: name, Controller: unknown}, 0
+	for controller, settings := range s.Controllers {
+		if such(&settings) {
+			class.Controller, class.SpecController = profileNamed(Nginx), controller
+			found++
 		}
 	}
-	return controller, ok
+	if found > 1 {
+		class.Controller, class.SpecController = unknown, ""
+	}
+	return class, found > 0
 }
 
 // classByAnnotation follows semantics row A05: ingress-nginx compares the
@@ -259,16 +267,20 @@ func (s *Snapshot) classByAnnotation(value string) Class {
 	if named && !s.Settings.isNginx(class.Controller) {
 		return Class{State: ClassServed, Name: value, Controller: s.Settings.ControllerOf(class.Controller), SpecController: class.Controller}
 	}
-	ofFlag := func(c *ControllerSettings) bool { return c.IngressClass != "" && c.IngressClass == value }
-	if controller, ok := s.Settings.installation(ofFlag); ok {
-		return Class{State: ClassServed, Name: value, Controller: profileNamed(Nginx), SpecController: controller}
+	own := defaultNginxController
+	if named {
+		own = class.Controller
+	}
+	served := Class{State: ClassServed, Name: value, Controller: profileNamed(Nginx), SpecController: own}
+	if settings := s.Settings.Of(own); settings.Class() == value && (named || value == nginxClassAnnotation) {
+		return served
+	}
+	ofFlag := func(c *ControllerSettings) bool { return c.IngressClass == value && value != "" }
+	if byFlags, ok := s.Settings.classByFlags(value, ofFlag); ok {
+		return byFlags
 	}
 	if value == nginxClassAnnotation {
-		spec := defaultNginxController
-		if named {
-			spec = class.Controller
-		}
-		return Class{State: ClassServed, Name: value, Controller: profileNamed(Nginx), SpecController: spec}
+		return served
 	}
 	if p, ok := profileOfClass(value); ok && !named {
 		return Class{State: ClassServed, Name: value, Controller: p}

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -88,10 +89,7 @@ func (in *Installation) unserved(snap *routing.Snapshot, ing *networkingv1.Ingre
 			return u, dropped
 		}
 		u.Foreign = true
-		by := class.Controller.Name
-		if class.SpecController != "" {
-			by = class.SpecController
-		}
+		by := cmp.Or(class.SpecController, class.Controller.Name, "more than one installation")
 		if u.Reason = fmt.Sprintf("is of class %q, which %s serves", class.Name, by); class.Name == "" {
 			u.Reason = fmt.Sprintf("names no class, and %s serves such Ingresses", by)
 		}
