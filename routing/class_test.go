@@ -167,7 +167,7 @@ func TestSameRouting(t *testing.T) {
 	}
 }
 
-func TestReadsAnnotation(t *testing.T) {
+func TestReadAnnotations(t *testing.T) {
 	for key, want := range map[string]bool{
 		"nginx.ingress.kubernetes.io/anything":       true,
 		"kubernetes.io/ingress.class":                true,
@@ -185,8 +185,8 @@ func TestReadsAnnotation(t *testing.T) {
 		"kubectl.kubernetes.io/last-applied-configuration": false,
 		"rewrite-target":                                   false,
 	} {
-		if got := routing.ReadsAnnotation(key); got != want {
-			t.Errorf("%s: got %t", key, got)
+		if got := routing.ReadAnnotations(map[string]string{key: "x"}); (got != nil) != want {
+			t.Errorf("%s: got %v", key, got)
 		}
 	}
 }

@@ -249,7 +249,7 @@ func AliasesOf(ing *networkingv1.Ingress) []string {
 // how requests are routed: same spec, and the same labels and annotations of
 // those that are read here.
 func SameRouting(a, b *networkingv1.Ingress) bool {
-	return sameWhere(ReadsAnnotation, a.Annotations, b.Annotations) &&
+	return sameWhere(readsAnnotation, a.Annotations, b.Annotations) &&
 		sameWhere(func(label string) bool { return label == solverLabel }, a.Labels, b.Labels) &&
 		equality.Semantic.DeepEqual(&a.Spec, &b.Spec)
 }
@@ -283,11 +283,11 @@ func ReadLabels(labels map[string]string) map[string]string {
 }
 
 // ReadAnnotations returns those annotations of an Ingress that can change a
-// verdict, nil when there are none, as ReadsAnnotation has it.
+// verdict, nil when there are none, as readsAnnotation has it.
 func ReadAnnotations(annotations map[string]string) map[string]string {
 	var read map[string]string
 	for key, value := range annotations {
-		if ReadsAnnotation(key) {
+		if readsAnnotation(key) {
 			if read == nil {
 				read = make(map[string]string)
 			}
@@ -297,11 +297,11 @@ func ReadAnnotations(annotations map[string]string) map[string]string {
 	return read
 }
 
-// ReadsAnnotation reports whether an annotation can change a verdict. It errs on the side
+// readsAnnotation reports whether an annotation can change a verdict. It errs on the side
 // of more: every annotation with "ingress" or "cert-manager" in its key, those that ask for
 // a certificate, those of Routegate, and under any prefix, which the operator of
 // ingress-nginx chooses, those whose names that knows.
-func ReadsAnnotation(key string) bool {
+func readsAnnotation(key string) bool {
 	if strings.Contains(key, "ingress") || strings.Contains(key, "cert-manager") || strings.HasPrefix(key, "routegate.dev/") ||
 		key == tlsACMEAnnotation || key == gardenerAnnotation || slices.Contains(requestAnnotations, key) {
 		return true
